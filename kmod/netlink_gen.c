@@ -10,28 +10,15 @@
 
 #include <uapi/linux/vfioext.h>
 
-/* Integer value ranges */
-static const struct netlink_range_validation vfioext_a_timeout_ms_range = {
-	.max	= 86400000ULL,
-};
-
-static const struct netlink_range_validation vfioext_a_grace_ms_range = {
-	.max	= 86400000ULL,
-};
-
-static const struct netlink_range_validation vfioext_a_extend_max_ms_range = {
-	.max	= 86400000ULL,
-};
-
 /* Global operation policy for vfioext */
 const struct nla_policy vfioext_main_nl_policy[VFIOEXT_A_EXTEND_MS + 1] = {
 	[VFIOEXT_A_GROUP_ID] = { .type = NLA_U32, },
 	[VFIOEXT_A_DEVICE_NAME] = { .type = NLA_NUL_STRING, .len = VFIOEXT_NAME_MAX, },
 	[VFIOEXT_A_BUS] = { .type = NLA_NUL_STRING, .len = VFIOEXT_NAME_MAX, },
 	[VFIOEXT_A_REMOVAL_ID] = { .type = NLA_U32, },
-	[VFIOEXT_A_TIMEOUT_MS] = NLA_POLICY_FULL_RANGE(NLA_U32, &vfioext_a_timeout_ms_range),
-	[VFIOEXT_A_GRACE_MS] = NLA_POLICY_FULL_RANGE(NLA_U32, &vfioext_a_grace_ms_range),
-	[VFIOEXT_A_EXTEND_MAX_MS] = NLA_POLICY_FULL_RANGE(NLA_U32, &vfioext_a_extend_max_ms_range),
+	[VFIOEXT_A_TIMEOUT_MS] = { .type = NLA_U32, },
+	[VFIOEXT_A_GRACE_MS] = { .type = NLA_U32, },
+	[VFIOEXT_A_EXTEND_MAX_MS] = { .type = NLA_U32, },
 	[VFIOEXT_A_ACTION] = NLA_POLICY_MAX(NLA_U32, 1),
 	[VFIOEXT_A_EXTEND_MS] = NLA_POLICY_MIN(NLA_U32, 1),
 };

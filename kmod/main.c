@@ -1,0 +1,54 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * vfioext: take a VFIO device back. The parts come up in order and go down in
+ * reverse, but for netlink: it is told of everything that comes and goes.
+ */
+#include <linux/module.h>
+
+#include "bus.h"
+#include "group.h"
+#include "netlink.h"
+#include "private_layout.h"
+#include "removal.h"
+
+static int __init vfioext_init(void)
+{
+	int ret;
+
+	private_layout_init();
+	ret = removal_init();
+	if (ret)
+		return ret;
+	ret = netlink_init();
+	if (ret)
+		goto err_removal;
+	ret = bus_init();
+	if (ret)
+		goto err_bus;
+	return 0;
+
+err_bus:
+	removal_exit();
+	untrack_all();
+	netlink_exit();
+	return ret;
+err_removal:
+	removal_exit();
+	return ret;
+}
+
+static void __exit vfioext_exit(void)
+{
+	bus_exit();
+	removal_exit();
+	untrack_all();
+	netlink_exit();
+}
+
+module_init(vfioext_init);
+module_exit(vfioext_exit);
+
+MODULE_LICENSE("GPL");
+MODULE_DESCRIPTION("VFIO external users, removal notification and holders");
+MODULE_AUTHOR("The vfioext authors");
+MODULE_VERSION("0.1");
