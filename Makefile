@@ -1,0 +1,83 @@
+# SPDX-License-Identifier: GPL-2.0-only
+# vfioext: `make help` tells what can be made.
+
+KERNEL ?= 6.1
+BUILD ?= $(CURDIR)/build
+prefix ?= /usr/local
+export KERNEL BUILD prefix DESTDIR
+
+cache := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/vfioext
+kernel_root := $(cache)/kernels/$(KERNEL)
+release = $(shell cat $(kernel_root)/release)
+kbuild = $(kernel_root)/lib/modules/$(release)/build
+module_src := $(BUILD)/$(KERNEL)/src
+module_root = $(BUILD)/$(KERNEL)/root/lib/modules/$(release)
+export KSELFTEST := $(cache)/source-6.1/tools/testing/selftests
+
+module_files := Kbuild $(wildcard kmod/* include/*/*.h include/*/*/*.h selftests/modules/*)
+user_dirs := libvfioext tools selftests
+
+.PHONY: help
+help:
+	@echo 'make all             build modules, libraries, tool and tests'
+	@echo 'make demo            take devices back from their holders, in a VM'
+	@echo 'make check           everything that is tested, and lint'
+	@echo 'make lint            what can be found without running anything'
+	@echo 'make bench           measure, in a VM, and write Documentation/benchmarks.md'
+	@echo "make vm CMD='…'      run a command in a VM [KERNEL=] [QEMU_ARGS=] [TIMEOUT=]"
+	@echo 'make generate        what is generated from the netlink specification'
+	@echo 'make install         [DESTDIR=] [prefix=]'
+	@echo 'make clean'
+
+.PHONY: all modules user setup
+all: modules user
+
+setup:
+	@scripts/setup
+	@scripts/fetch-kernel $(KERNEL)
+	@scripts/fetch-source
+
+# Each kernel has a copy of the sources to build in, so that this tree stays clean.
+modules: setup
+	@mkdir -p $(module_src)
+	@cp -pu --parents $(module_files) $(module_src)
+	@$(MAKE) --no-print-directory -s -C $(kbuild) M=$(module_src) VFIOEXT_SELFTESTS=1 \
+		W=1 KCFLAGS=-Werror modules 2>&1 | { grep -v 'Skipping BTF' || :; }; \
+		exit $${PIPESTATUS[0]}
+	@scripts/stage-modules $(KERNEL)
+
+user: setup
+	@for dir in $(user_dirs); do $(MAKE) --no-print-directory -C $$dir all || exit; done
+
+.PHONY: vm
+vm: all
+	@selftests/vm/run "$$CMD"
+
+.PHONY: demo
+demo: all
+	@TIMEOUT=$${TIMEOUT:-180} selftests/vm/run selftests/demo/demo
+
+.PHONY: check lint bench generate
+check: all lint
+	@selftests/run
+
+lint: all
+	@scripts/lint
+
+bench: all
+	@selftests/bench/run
+
+generate: setup
+	@scripts/generate-netlink
+
+.PHONY: install
+install: all
+	@mkdir -p $(DESTDIR)/lib/modules/$(release)/updates
+	@cp $(module_src)/kmod/vfioext.ko $(DESTDIR)/lib/modules/$(release)/updates/
+	@for dir in libvfioext tools; do $(MAKE) --no-print-directory -C $$dir install || exit; done
+
+.PHONY: clean
+clean:
+	@rm -rf $(BUILD)
+
+SHELL := /bin/bash
