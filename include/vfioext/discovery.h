@@ -1,0 +1,141 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#ifndef VFIOEXT_DISCOVERY_H
+#define VFIOEXT_DISCOVERY_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <vfioext/context.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/**
+ * struct vfioext_device_info - a device as sysfs shows it
+ * @name: "0000:00:03.0", or the UUID of an mdev
+ * @bus: "pci" or "mdev"
+ * @driver: name of its driver, "" if it has none
+ * @group: number of its IOMMU group, -1 if it has none
+ * @vfio: it is bound to a VFIO driver
+ * @breaks_group: its driver keeps the group from being viable
+ * @vendor: PCI vendor id; PCI ids are 0 on other buses
+ * @device: PCI device id
+ * @subsystem_vendor: PCI subsystem vendor id
+ * @subsystem_device: PCI subsystem device id
+ * @class_code: PCI class, 24 bits
+ * @mdev_type: type of an mdev, else ""
+ * @device_api: "vfio-pci" and the like, of an mdev, else ""
+ */
+struct vfioext_device_info {
+	char name[VFIOEXT_NAME_SIZE];
+	char bus[16];
+	char driver[VFIOEXT_NAME_SIZE];
+	int group;
+	bool vfio;
+	bool breaks_group;
+	uint16_t vendor;
+	uint16_t device;
+	uint16_t subsystem_vendor;
+	uint16_t subsystem_device;
+	uint32_t class_code;
+	char mdev_type[VFIOEXT_NAME_SIZE];
+	char device_api[32];
+};
+
+/**
+ * struct vfioext_device_list - some devices
+ * @list: the devices, by bus and name
+ * @nr: how many
+ */
+struct vfioext_device_list {
+	struct vfioext_device_info *list;
+	size_t nr;
+};
+
+/**
+ * vfioext_find_device() - look a device up
+ * @ctx: the context
+ * @name: its name; "00:03.0" is taken for "0000:00:03.0"
+ * @info: where it goes
+ *
+ * Return: 0, -ENODEV if no bus has it, -EINVAL if @name can be no device's,
+ * -EIO if sysfs makes no sense.
+ */
+int vfioext_find_device(struct vfioext *ctx, const char *name, struct vfioext_device_info *info);
+
+/**
+ * vfioext_list_devices() - all devices that VFIO could have
+ * @ctx: the context
+ * @devices: where they go, to be given to vfioext_device_list_release()
+ *
+ * PCI devices that are in an IOMMU group, and all mdevs. Devices that vanish
+ * while they are read are left out.
+ *
+ * Return: 0, -ENOMEM, or the error of reading sysfs.
+ */
+int vfioext_list_devices(struct vfioext *ctx, struct vfioext_device_list *devices);
+
+/**
+ * vfioext_list_group() - the members of an IOMMU group, whatever their driver
+ * @ctx: the context
+ * @group: number of the group
+ * @devices: where they go, to be given to vfioext_device_list_release()
+ *
+ * Return: 0, -ENOENT if there is no such group, -ENOMEM, -EIO.
+ */
+int vfioext_list_group(struct vfioext *ctx, int group, struct vfioext_device_list *devices);
+
+/**
+ * vfioext_group_breaker() - what keeps a group from being viable
+ * @devices: the members of a group
+ *
+ * A member breaks the group if a driver has it that does DMA for the kernel:
+ * any but VFIO's own, pci-stub and pcieport.
+ *
+ * Return: the first such member, or NULL if the group is viable.
+ */
+const struct vfioext_device_info *
+vfioext_group_breaker(const struct vfioext_device_list *devices);
+
+/**
+ * vfioext_device_list_release() - free what a list holds
+ * @devices: the list
+ */
+void vfioext_device_list_release(struct vfioext_device_list *devices);
+
+/**
+ * vfioext_bind() - bind a device to a VFIO driver
+ * @ctx: the context
+ * @name: the device
+ * @driver: the driver, NULL for vfio-pci
+ *
+ * Another driver that has the device is unbound first. Only this device is
+ * bound to @driver (driver_override), and only this time. On failure the driver
+ * it had gets it back. The driver must be loaded.
+ *
+ * Return: 0; -EALREADY if it is bound to @driver; -ENODEV, -EINVAL as
+ * vfioext_find_device(); -ENOENT if @driver is not there; -EOPNOTSUPP if the
+ * device is no PCI device, or has no IOMMU group; -EPERM or -EACCES; -EIO if the
+ * driver did not take it.
+ */
+int vfioext_bind(struct vfioext *ctx, const char *name, const char *driver);
+
+/**
+ * vfioext_unbind() - unbind the driver of a device
+ * @ctx: the context
+ * @name: the device
+ *
+ * Blocks in the kernel, and no signal ends that, for as long as the device is
+ * held; vfioext_removal_start() asks for it first.
+ *
+ * Return: 0; -ENODEV, -EINVAL as vfioext_find_device(); -EALREADY if it has no
+ * driver; -EPERM or -EACCES.
+ */
+int vfioext_unbind(struct vfioext *ctx, const char *name);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif
