@@ -92,7 +92,8 @@ static int on_ignored(const struct nlmsghdr *header, void *data)
 	return MNL_CB_OK;
 }
 
-static const mnl_cb_t control_callbacks[NLMSG_MIN_TYPE] = {
+/* Not const, as libmnl of Debian 12 takes it; never written. */
+static mnl_cb_t control_callbacks[NLMSG_MIN_TYPE] = {
 	[NLMSG_NOOP] = on_ignored,
 	[NLMSG_ERROR] = on_error,
 	[NLMSG_DONE] = on_done,
