@@ -1,0 +1,114 @@
+// SPDX-License-Identifier: GPL-2.0-only
+#include <getopt.h>
+#include <pwd.h>
+#include <string.h>
+
+#include "vfioext.h"
+
+enum { PID, USER, COMMAND, GROUP_FDS, DEVICE_FDS, MAPPINGS, NR };
+
+static const struct column columns[NR] = {
+	[PID] = { "PID", SCOLS_FL_RIGHT, SCOLS_JSON_NUMBER },
+	[USER] = { "USER", 0, SCOLS_JSON_STRING },
+	[COMMAND] = { "COMMAND", 0, SCOLS_JSON_STRING },
+	[GROUP_FDS] = { "GROUP-FDS", SCOLS_FL_RIGHT, SCOLS_JSON_NUMBER },
+	[DEVICE_FDS] = { "DEVICE-FDS", SCOLS_FL_RIGHT, SCOLS_JSON_NUMBER },
+	[MAPPINGS] = { "MAPPINGS", SCOLS_FL_RIGHT, SCOLS_JSON_NUMBER },
+};
+
+static void put_holder(struct table *table, const struct vfioext_holder *holder)
+{
+	struct libscols_line *line = table_line(table, NULL);
+	const struct passwd *user = getpwuid(holder->uid);
+
+	if (holder->pid)
+		table_put(table, line, PID, "%d", holder->pid);
+	if (user)
+		table_put(table, line, USER, "%s", user->pw_name);
+	else
+		table_put(table, line, USER, "%u", holder->uid);
+	table_put(table, line, COMMAND, "%s", holder->comm);
+	table_put(table, line, GROUP_FDS, "%u", holder->group_fds);
+	table_put(table, line, DEVICE_FDS, "%u", holder->device_fds);
+	table_put(table, line, MAPPINGS, "%u", holder->mappings);
+}
+
+/* Handles without a process, and the kernel's own users, are lines without a pid. */
+static void put_kernel(struct table *table, const char *what, unsigned int groups,
+		       unsigned int handles)
+{
+	struct libscols_line *line = table_line(table, NULL);
+
+	table_put(table, line, COMMAND, "%s", what);
+	table_put(table, line, GROUP_FDS, "%u", groups);
+	table_put(table, line, DEVICE_FDS, "%u", handles);
+	table_put(table, line, MAPPINGS, "0");
+}
+
+static int find_holders(struct vfioext *ctx, const char *what, int *group,
+			struct vfioext_holders *holders)
+{
+	struct vfioext_device_info info;
+	int ret;
+
+	if (parse_group(what, group))
+		return vfioext_group_holders(ctx, *group, holders);
+	ret = vfioext_find_device(ctx, what, &info);
+	if (ret)
+		return ret;
+	*group = info.group;
+	return vfioext_device_holders(ctx, info.name, holders);
+}
+
+static int who(struct vfioext *ctx, struct table *table, const char *what)
+{
+	struct vfioext_holders holders;
+	struct vfioext_group group;
+	int ret, id = -1;
+	size_t i;
+
+	ret = find_holders(ctx, what, &id, &holders);
+	if (ret)
+		return fail(ctx, ret, "%s", what);
+	for (i = 0; i < holders.nr; i++)
+		put_holder(table, &holders.list[i]);
+	if (holders.unaccounted)
+		put_kernel(table, "[no process]", 0, holders.unaccounted);
+	if (!vfioext_group_get(ctx, id, &group) && group.external_users)
+		put_kernel(table, "[external user]", group.external_users, 0);
+	vfioext_holders_release(&holders);
+	return EXIT_DONE;
+}
+
+int cmd_who(int argc, char **argv)
+{
+	static const struct option long_options[] = { TABLE_LONG, { 0 } };
+	struct table_options options = { 0 };
+	struct vfioext *ctx;
+	struct table table;
+	int option, ret;
+
+	while ((option = getopt_long(argc, argv, TABLE_SHORT, long_options, NULL)) >= 0) {
+		if (option == 'h')
+			return help(TABLE_HELP "\nColumns: PID USER COMMAND GROUP-FDS DEVICE-FDS "
+				    "MAPPINGS\n");
+		if (!table_option(&options, option, optarg))
+			return usage_error(NULL);
+	}
+	if (optind + 1 != argc)
+		return usage_error("one device or group is needed");
+	ret = table_begin(&table, "holders", &options, columns, NR,
+			  "PID,USER,COMMAND,GROUP-FDS,DEVICE-FDS,MAPPINGS");
+	if (ret)
+		return ret;
+	ctx = open_context();
+	if (!ctx)
+		return EXIT_FAILED;
+	ret = who(ctx, &table, argv[optind]);
+	vfioext_free(ctx);
+	if (ret) {
+		scols_unref_table(table.scols);
+		return ret;
+	}
+	return table_end(&table);
+}

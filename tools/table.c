@@ -1,0 +1,147 @@
+// SPDX-License-Identifier: GPL-2.0-only
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+#include "vfioext.h"
+
+/* Return: false for an option that is not a table's. */
+bool table_option(struct table_options *options, int option, const char *argument)
+{
+	switch (option) {
+	case 'J':
+		options->json = true;
+		return true;
+	case 'n':
+		options->no_headings = true;
+		return true;
+	case 'r':
+		options->raw = true;
+		return true;
+	case 'o':
+		options->columns = argument;
+		return true;
+	default:
+		return false;
+	}
+}
+
+static int find_column(const struct table *table, const char *name, size_t len)
+{
+	int i;
+
+	for (i = 0; i < table->nr_columns; i++)
+		if (strlen(table->columns[i].name) == len &&
+		    !strncasecmp(table->columns[i].name, name, len))
+			return i;
+	return -1;
+}
+
+static int unknown_column(const struct table *table, const char *name, size_t len)
+{
+	int i;
+
+	error("there is no column '%.*s'; there are:", (int)len, name);
+	for (i = 0; i < table->nr_columns; i++)
+		fprintf(stderr, " %s", table->columns[i].name);
+	fputc('\n', stderr);
+	return EXIT_USAGE;
+}
+
+static int choose_columns(struct table *table, const char *list)
+{
+	const int room = sizeof(table->shown) / sizeof(table->shown[0]);
+
+	while (*list) {
+		size_t len = strcspn(list, ",");
+		int column = find_column(table, list, len);
+
+		if (column < 0 || table->nr_shown == room)
+			return unknown_column(table, list, len);
+		table->shown[table->nr_shown++] = column;
+		list += len + (list[len] == ',');
+	}
+	return EXIT_DONE;
+}
+
+/* Return: 0, or what to exit with. */
+int table_begin(struct table *table, const char *name, const struct table_options *options,
+		const struct column *columns, int nr_columns, const char *defaults)
+{
+	int i, ret;
+
+	memset(table, 0, sizeof(*table));
+	table->columns = columns;
+	table->nr_columns = nr_columns;
+	table->json = options->json;
+	ret = choose_columns(table, options->columns ? options->columns : defaults);
+	if (ret)
+		return ret;
+
+	table->scols = scols_new_table();
+	if (!table->scols) {
+		error("no memory");
+		return EXIT_FAILED;
+	}
+	scols_table_set_name(table->scols, name);
+	scols_table_enable_json(table->scols, options->json);
+	scols_table_enable_noheadings(table->scols, options->no_headings);
+	scols_table_enable_raw(table->scols, options->raw);
+	for (i = 0; i < table->nr_shown; i++) {
+		const struct column *column = &columns[table->shown[i]];
+		struct libscols_column *new;
+		char heading[32];
+		size_t c;
+
+		snprintf(heading, sizeof(heading), "%s", column->name);
+		for (c = 0; options->json && heading[c]; c++)
+			if (heading[c] >= 'A' && heading[c] <= 'Z')
+				heading[c] = (char)(heading[c] - 'A' + 'a');
+		new = scols_table_new_column(table->scols, heading, 0, column->flags);
+		if (!new) {
+			error("no memory");
+			scols_unref_table(table->scols);
+			return EXIT_FAILED;
+		}
+		scols_column_set_json_type(new, column->json_type);
+	}
+	return EXIT_DONE;
+}
+
+struct libscols_line *table_line(struct table *table, struct libscols_line *parent)
+{
+	return scols_table_new_line(table->scols, parent);
+}
+
+/* A cell that is not shown, or for which there is no memory, stays empty. */
+void table_put(struct table *table, struct libscols_line *line, int column, const char *format,
+	       ...)
+{
+	char value[512];
+	va_list args;
+	int i;
+
+	if (!line)
+		return;
+	va_start(args, format);
+	vsnprintf(value, sizeof(value), format, args);
+	va_end(args);
+	for (i = 0; i < table->nr_shown; i++)
+		if (table->shown[i] == column)
+			scols_line_set_data(line, i, value);
+}
+
+int table_end(struct table *table)
+{
+	bool empty = !scols_table_get_nlines(table->scols);
+	int ret = 0;
+
+	if (!empty)
+		ret = scols_print_table(table->scols);
+	else if (table->json)
+		printf("{\n   \"%s\": []\n}\n", scols_table_get_name(table->scols));
+	scols_unref_table(table->scols);
+	return ret ? EXIT_FAILED : EXIT_DONE;
+}

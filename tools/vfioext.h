@@ -1,0 +1,111 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* What the subcommands share. */
+#ifndef TOOLS_VFIOEXT_H
+#define TOOLS_VFIOEXT_H
+
+#include <libsmartcols/libsmartcols.h>
+#include <linux/vfioext.h>
+#include <stdbool.h>
+#include <vfioext/vfioext.h>
+
+#define VERSION "0.1"
+
+enum exit_code {
+	EXIT_DONE = 0,
+	EXIT_FAILED = 1,
+	EXIT_USAGE = 2,
+	EXIT_TIMED_OUT = 3,
+	EXIT_INTERRUPTED = 130,
+};
+
+struct command {
+	const char *name;
+	const char *arguments;
+	const char *summary;
+	int (*run)(int argc, char **argv);
+};
+
+extern const struct command *current_command;
+
+int cmd_status(int argc, char **argv);
+int cmd_list(int argc, char **argv);
+int cmd_show(int argc, char **argv);
+int cmd_who(int argc, char **argv);
+int cmd_monitor(int argc, char **argv);
+int cmd_bind(int argc, char **argv);
+int cmd_unbind(int argc, char **argv);
+int cmd_policy(int argc, char **argv);
+
+/* errors.c */
+void error(const char *format, ...) __attribute__((format(printf, 1, 2)));
+int fail(struct vfioext *ctx, int ret, const char *format, ...)
+	__attribute__((format(printf, 3, 4)));
+int usage_error(const char *format, ...) __attribute__((format(printf, 1, 2)));
+int help(const char *options);
+struct vfioext *open_context(void);
+bool parse_ms(const char *text, uint32_t *ms);
+bool parse_action(const char *text, uint32_t *action);
+bool parse_group(const char *text, int *group);
+
+/* table.c */
+struct column {
+	const char *name;
+	int flags;
+	int json_type;
+};
+
+struct table_options {
+	bool json;
+	bool no_headings;
+	bool raw;
+	const char *columns;
+};
+
+/* The options of every table, for getopt_long() and for --help. */
+#define TABLE_SHORT "Jnro:h"
+#define TABLE_LONG						\
+	{ "json", no_argument, NULL, 'J' },			\
+	{ "noheadings", no_argument, NULL, 'n' },		\
+	{ "raw", no_argument, NULL, 'r' },			\
+	{ "output", required_argument, NULL, 'o' },		\
+	{ "help", no_argument, NULL, 'h' }
+#define TABLE_HELP						\
+	" -J, --json            print JSON\n"			\
+	" -n, --noheadings      print no headings\n"		\
+	" -r, --raw             print unaligned\n"		\
+	" -o, --output COLUMNS  print these columns\n"		\
+	" -h, --help            print this\n"
+
+struct table {
+	struct libscols_table *scols;
+	const struct column *columns;
+	int nr_columns;
+	int shown[16];
+	int nr_shown;
+	bool json;
+};
+
+bool table_option(struct table_options *options, int option, const char *argument);
+int table_begin(struct table *table, const char *name, const struct table_options *options,
+		const struct column *columns, int nr_columns, const char *defaults);
+struct libscols_line *table_line(struct table *table, struct libscols_line *parent);
+void table_put(struct table *table, struct libscols_line *line, int column, const char *format,
+	       ...) __attribute__((format(printf, 4, 5)));
+int table_end(struct table *table);
+
+/* names.c */
+void names_begin(void);
+const char *names_device(const struct vfioext_device_info *info, char *buffer, size_t size);
+const char *names_class(const struct vfioext_device_info *info, char *buffer, size_t size);
+void names_end(void);
+const char *name_of_origin(uint32_t origin);
+const char *name_of_state(uint32_t state);
+const char *name_of_outcome(int outcome);
+const char *name_of_action(uint32_t action);
+const char *name_of_type(uint32_t type);
+
+/* json.c */
+void json_string(const char *name, const char *value, bool first);
+void json_number(const char *name, unsigned long long value, bool first);
+
+#endif
