@@ -333,6 +333,26 @@ static int on_answer(const struct nlmsghdr *header, void *data)
 	return MNL_CB_ERROR;
 }
 
+static int run_once(struct vfioext *ctx, struct request *request, struct exchange *exchange)
+{
+	int ret;
+
+	if (!ctx->netlink.socket) {
+		ret = netlink_open(&ctx->netlink);
+		if (ret == -EPROTONOSUPPORT)
+			return context_fail(ctx, ret,
+					    "the module is not loaded; 'modprobe vfioext' loads it");
+		if (ret)
+			return ret;
+	}
+	request->header->nlmsg_type = ctx->netlink.family;
+	ret = exchange_run(&ctx->netlink, request->header, on_answer, exchange);
+	/* What is left of a broken exchange must not answer the next. */
+	if (ret == -EBADMSG || ret == -ENOMEM || ret == -ENOBUFS || ret == -ENOSPC)
+		netlink_close(&ctx->netlink);
+	return ret;
+}
+
 /*
  * Run a request, and @fn on each of its answers. A dump that was overtaken by a
  * change gives -EAGAIN, and the caller starts anew.
@@ -343,20 +363,13 @@ int request_run(struct vfioext *ctx, struct request *request, answer_fn fn, void
 	int ret;
 
 	ctx->message[0] = '\0';
-	if (!ctx->netlink.socket) {
-		ret = netlink_open(&ctx->netlink);
-		if (ret == -EPROTONOSUPPORT)
-			return context_fail(ctx, ret,
-					    "the module is not loaded; 'modprobe vfioext' loads it");
-		if (ret)
-			return ret;
-	}
-	request->header->nlmsg_type = ctx->netlink.family;
 	if (!(request->header->nlmsg_flags & NLM_F_DUMP))
 		request->header->nlmsg_flags |= NLM_F_ACK;
-	ret = exchange_run(&ctx->netlink, request->header, on_answer, &exchange);
-	/* What is left of a broken exchange must not answer the next. */
-	if (ret == -EBADMSG || ret == -ENOMEM || ret == -ENOBUFS || ret == -ENOSPC)
+	ret = run_once(ctx, request, &exchange);
+	if (ret == -ENOENT && !ctx->message[0]) {
+		/* No words: the family has another number since the module was loaded anew. */
 		netlink_close(&ctx->netlink);
+		ret = run_once(ctx, request, &exchange);
+	}
 	return !ret && exchange.interrupted ? -EAGAIN : ret;
 }

@@ -1,0 +1,333 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* The external-user API, as an in-kernel consumer sees it. */
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/vfio.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "kselftest_harness.h"
+
+#include "../lib/test.h"
+#include "vfioext_consumer.h"
+
+FIXTURE(external_user) {
+	struct vfioext *ctx;
+	struct vfioext_events *events;
+	struct vfioext_event event;
+	struct vfioext_device *device;
+	struct vfioext_device_info info;
+	int consumer;
+	int other;
+	int group;
+};
+
+static int open_consumer(void)
+{
+	return open("/dev/vfioext_consumer", O_RDWR | O_CLOEXEC);
+}
+
+FIXTURE_SETUP(external_user)
+{
+	memset(self, 0, sizeof(*self));
+	run("modprobe vfioext && modprobe vfioext_consumer");
+	bind_device(EDU);
+	self->ctx = test_context();
+	set_policy(self->ctx, 5000, 500, 1000, VFIOEXT_ACTION_NOTIFY);
+	ASSERT_EQ(0, vfioext_events_open(&self->events, VFIOEXT_EVENTS_REMOVAL, -1));
+	ASSERT_EQ(0, vfioext_find_device(self->ctx, EDU, &self->info));
+	ASSERT_EQ(0, vfioext_device_open(self->ctx, EDU, &self->device));
+	self->group = vfioext_device_group_fd(self->device);
+	self->consumer = open_consumer();
+	self->other = open_consumer();
+	ASSERT_LE(0, self->consumer);
+	ASSERT_LE(0, self->other);
+}
+
+FIXTURE_TEARDOWN(external_user)
+{
+	close(self->consumer);
+	close(self->other);
+	vfioext_device_close(self->device);
+	vfioext_events_close(self->events);
+	vfioext_free(self->ctx);
+}
+
+static int attach(int consumer, int fd)
+{
+	int ret = ioctl(consumer, CONSUMER_ATTACH, fd);
+
+	return ret < 0 ? -errno : ret;
+}
+
+static int detach(int consumer)
+{
+	return ioctl(consumer, CONSUMER_DETACH) ? -errno : 0;
+}
+
+static unsigned int users(struct vfioext *ctx, int group)
+{
+	struct vfioext_group info;
+
+	return vfioext_group_get(ctx, group, &info) ? 99 : info.external_users;
+}
+
+static struct consumer_status status_of(int consumer)
+{
+	struct consumer_status status;
+
+	if (ioctl(consumer, CONSUMER_STATUS, &status))
+		abort();
+	return status;
+}
+
+TEST_F(external_user, get_and_put)
+{
+	EXPECT_EQ(self->info.group, attach(self->consumer, self->group));
+	EXPECT_EQ(1, users(self->ctx, self->info.group));
+	EXPECT_EQ(1, ioctl(self->consumer, CONSUMER_MATCH, self->group));
+	EXPECT_EQ(0, ioctl(self->consumer, CONSUMER_MATCH,
+			   vfioext_device_container_fd(self->device)));
+	EXPECT_EQ(0, detach(self->consumer));
+	EXPECT_EQ(0, users(self->ctx, self->info.group));
+}
+
+TEST_F(external_user, get_by_device)
+{
+	char name[64] = EDU;
+
+	EXPECT_EQ(self->info.group, ioctl(self->consumer, CONSUMER_ATTACH_DEVICE, name));
+	EXPECT_EQ(0, detach(self->consumer));
+	/* Not bound to VFIO, then bound and not open. */
+	strcpy(name, "0000:00:04.0");
+	EXPECT_EQ(-1, ioctl(self->consumer, CONSUMER_ATTACH_DEVICE, name));
+	EXPECT_EQ(EINVAL, errno);
+	vfioext_device_close(self->device);
+	self->device = NULL;
+	strcpy(name, EDU);
+	EXPECT_EQ(-1, ioctl(self->consumer, CONSUMER_ATTACH_DEVICE, name));
+	EXPECT_EQ(EINVAL, errno);
+}
+
+TEST_F(external_user, not_a_group)
+{
+	int null = open("/dev/null", O_RDWR);
+
+	EXPECT_EQ(-EINVAL, attach(self->consumer, null));
+	EXPECT_EQ(-EINVAL, attach(self->consumer, vfioext_device_container_fd(self->device)));
+	EXPECT_EQ(-EINVAL, attach(self->consumer, vfioext_device_fd(self->device)));
+	EXPECT_EQ(-EBADF, attach(self->consumer, -1));
+	close(null);
+}
+
+/* A group without a container, then with one that has no IOMMU yet. */
+TEST_F(external_user, not_set_up)
+{
+	int container, group;
+	char path[32];
+
+	vfioext_device_close(self->device);
+	self->device = NULL;
+	snprintf(path, sizeof(path), "/dev/vfio/%d", self->info.group);
+	group = open(path, O_RDWR);
+	ASSERT_LE(0, group);
+	EXPECT_EQ(-EINVAL, attach(self->consumer, group));
+	container = open("/dev/vfio/vfio", O_RDWR);
+	ASSERT_EQ(0, ioctl(group, VFIO_GROUP_SET_CONTAINER, &container));
+	EXPECT_EQ(-EINVAL, attach(self->consumer, group));
+	ASSERT_EQ(0, ioctl(container, VFIO_SET_IOMMU, VFIO_TYPE1v2_IOMMU));
+	EXPECT_EQ(self->info.group, attach(self->consumer, group));
+	EXPECT_EQ(0, detach(self->consumer));
+	EXPECT_EQ(0, ioctl(group, VFIO_GROUP_UNSET_CONTAINER));
+	EXPECT_EQ(-EINVAL, attach(self->consumer, group));
+	close(group);
+	close(container);
+}
+
+TEST_F(external_user, unset_container_busy)
+{
+	int group = dup(self->group);
+
+	ASSERT_LE(0, attach(self->consumer, self->group));
+	close(vfioext_device_fd(self->device));
+	EXPECT_EQ(-1, ioctl(group, VFIO_GROUP_UNSET_CONTAINER));
+	EXPECT_EQ(EBUSY, errno);
+	EXPECT_EQ(0, detach(self->consumer));
+	EXPECT_EQ(0, ioctl(group, VFIO_GROUP_UNSET_CONTAINER));
+	close(group);
+}
+
+static int map(int consumer, void *page, uint64_t iova, uint64_t size)
+{
+	struct consumer_map request = { (uintptr_t)page, iova, size };
+
+	return ioctl(consumer, CONSUMER_MAP, &request) ? -errno : 0;
+}
+
+/* The owner goes; the consumer still maps into the domain, until it puts. */
+TEST_F(external_user, owner_gone)
+{
+	void *page = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	struct consumer_map request = { .iova = 0x100000 };
+	char path[32];
+
+	ASSERT_LE(0, attach(self->consumer, self->group));
+	ASSERT_EQ(0, map(self->consumer, page, 0x100000, 4096));
+	vfioext_device_close(self->device);
+	self->device = NULL;
+
+	EXPECT_EQ(0, map(self->consumer, page, 0x200000, 4096));
+	EXPECT_EQ(-EEXIST, map(self->consumer, page, 0x200000, 4096));
+	EXPECT_EQ(-EINVAL, map(self->consumer, page, 0x200001, 4096));
+	EXPECT_EQ(-EINVAL, map(self->consumer, page, -4096UL, 4096));
+	EXPECT_EQ(0, ioctl(self->consumer, CONSUMER_UNMAP, &request));
+	EXPECT_EQ(2 - 1, status_of(self->consumer).maps);
+	/* The group is still open, as far as vfio is concerned. */
+	snprintf(path, sizeof(path), "/dev/vfio/%d", self->info.group);
+	EXPECT_EQ(-1, open(path, O_RDWR));
+	EXPECT_EQ(EBUSY, errno);
+	EXPECT_EQ(0, detach(self->consumer));
+	usleep(50000);
+	EXPECT_EQ(0, vfioext_device_open(self->ctx, EDU, &self->device));
+}
+
+TEST_F(external_user, two_consumers)
+{
+	ASSERT_LE(0, attach(self->consumer, self->group));
+	ASSERT_LE(0, attach(self->other, self->group));
+	EXPECT_EQ(2, users(self->ctx, self->info.group));
+	EXPECT_EQ(0, detach(self->consumer));
+	EXPECT_EQ(1, users(self->ctx, self->info.group));
+	EXPECT_EQ(1, ioctl(self->other, CONSUMER_MATCH, self->group));
+	/* What is closed without a detach is put as well. */
+	close(self->other);
+	self->other = -1;
+	EXPECT_EQ(0, users(self->ctx, self->info.group));
+}
+
+TEST_F(external_user, get_during_removal)
+{
+	uint32_t id;
+
+	ASSERT_EQ(0, vfioext_removal_start(self->ctx, EDU, NULL, &id));
+	EXPECT_EQ(-ENODEV, attach(self->consumer, self->group));
+	EXPECT_EQ(0, users(self->ctx, self->info.group));
+	ASSERT_EQ(0, vfioext_removal_cancel(self->ctx, id));
+	EXPECT_LE(0, attach(self->consumer, self->group));
+	/* Held already, a further user is refused as well. */
+	ASSERT_EQ(0, ioctl(self->consumer, CONSUMER_REFUSE, 1));
+	ASSERT_EQ(0, vfioext_removal_start(self->ctx, EDU, NULL, &id));
+	EXPECT_EQ(-ENODEV, attach(self->other, self->group));
+	EXPECT_EQ(1, users(self->ctx, self->info.group));
+	ASSERT_EQ(0, vfioext_removal_cancel(self->ctx, id));
+}
+
+TEST_F(external_user, lets_go_when_asked)
+{
+	uint32_t id;
+
+	ASSERT_LE(0, attach(self->consumer, self->group));
+	vfioext_device_close(self->device);
+	self->device = NULL;
+	ASSERT_EQ(0, vfioext_removal_start(self->ctx, EDU, NULL, &id));
+	ASSERT_TRUE(wait_event(self->events, EDU, VFIOEXT_EVENT_REMOVAL_RELEASED, 2000,
+			       &self->event));
+	EXPECT_EQ(VFIOEXT_OUTCOME_LET_GO, self->event.outcome);
+	EXPECT_EQ(1, status_of(self->consumer).let_go);
+	EXPECT_EQ(id, status_of(self->consumer).last_id);
+	EXPECT_STREQ(EDU, status_of(self->consumer).device);
+}
+
+/* The kernel's removal waits for a consumer for as long as it takes. */
+TEST_F(external_user, removal_waits)
+{
+	pid_t child;
+
+	ASSERT_LE(0, attach(self->consumer, self->group));
+	ASSERT_EQ(0, ioctl(self->consumer, CONSUMER_REFUSE, 1));
+	vfioext_device_close(self->device);
+	self->device = NULL;
+	child = unbind_start(EDU);
+	ASSERT_TRUE(wait_event(self->events, EDU, VFIOEXT_EVENT_REMOVAL_REQUESTED, 1000,
+			       &self->event));
+	EXPECT_EQ(1, self->event.removal.external_users);
+	EXPECT_FALSE(unbind_wait(child, 500));
+	EXPECT_EQ(1, status_of(self->consumer).told);
+	EXPECT_EQ(0, detach(self->consumer));
+	EXPECT_TRUE(unbind_wait(child, 1000));
+	EXPECT_TRUE(wait_event(self->events, EDU, VFIOEXT_EVENT_REMOVAL_DONE, 1000, &self->event));
+	EXPECT_EQ(VFIOEXT_OUTCOME_LET_GO, self->event.outcome);
+}
+
+TEST_F(external_user, module_stays_while_held)
+{
+	ASSERT_LE(0, attach(self->consumer, self->group));
+	EXPECT_NE(0, try_run("rmmod vfioext 2>/dev/null"));
+	EXPECT_EQ(1, users(self->ctx, self->info.group));
+}
+
+/* A second device that joins a held group is held back too. */
+TEST_F(external_user, device_joins_held_group)
+{
+	const char *first = "0000:01:01.0", *second = "0000:01:02.0";
+	struct vfioext_device_list members;
+	struct vfioext_device *device;
+	pid_t child;
+	size_t i;
+
+	bind_device(first);
+	/* It may be that the bridge does not isolate, or that it does. */
+	ASSERT_EQ(0, vfioext_find_device(self->ctx, first, &self->info));
+	ASSERT_EQ(0, vfioext_list_group(self->ctx, self->info.group, &members));
+	for (i = 0; i < members.nr && strcmp(members.list[i].name, second); i++)
+		;
+	vfioext_device_list_release(&members);
+	ASSERT_LT(i, members.nr ? members.nr : 99);
+	ASSERT_EQ(0, vfioext_device_open(self->ctx, first, &device));
+	ASSERT_EQ(self->info.group, attach(self->consumer, vfioext_device_group_fd(device)));
+	ASSERT_EQ(0, ioctl(self->consumer, CONSUMER_REFUSE, 1));
+	bind_device(second);
+	child = unbind_start(second);
+	EXPECT_FALSE(unbind_wait(child, 300));
+	EXPECT_EQ(0, detach(self->consumer));
+	EXPECT_TRUE(unbind_wait(child, 1000));
+	vfioext_device_close(device);
+	EXPECT_EQ(0, vfioext_unbind(self->ctx, first));
+}
+
+/* A layout that does not prove itself: nothing is handed out, nothing touched. */
+TEST_F(external_user, spoiled_layout)
+{
+	struct vfioext_status status;
+	struct vfioext_group group;
+
+	close(self->consumer);
+	close(self->other);
+	run("rmmod vfioext_consumer; rmmod vfioext; modprobe vfioext private_layout_skew=8 && modprobe vfioext_consumer");
+	self->consumer = open_consumer();
+	self->other = open_consumer();
+	EXPECT_EQ(-EOPNOTSUPP, attach(self->consumer, self->group));
+	vfioext_status(self->ctx, &status);
+	EXPECT_EQ(0, strncmp(status.external_users, "refused: ", 9));
+	EXPECT_EQ(0, vfioext_group_get(self->ctx, self->info.group, &group));
+	EXPECT_EQ(-1, group.container_set);
+	EXPECT_EQ(0, group.external_users);
+	close(self->consumer);
+	close(self->other);
+	self->consumer = -1;
+	self->other = -1;
+	/* The container has no user more than it had. */
+	close(vfioext_device_fd(self->device));
+	EXPECT_EQ(0, ioctl(self->group, VFIO_GROUP_UNSET_CONTAINER));
+	run("rmmod vfioext_consumer; rmmod vfioext; modprobe vfioext; modprobe vfioext_consumer");
+}
+
+int main(int argc, char **argv)
+{
+	run("modprobe vfio-pci && modprobe vfioext && modprobe vfioext_consumer");
+	return test_harness_run(argc, argv);
+}

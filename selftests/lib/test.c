@@ -1,0 +1,344 @@
+// SPDX-License-Identifier: GPL-2.0-only
+#include <errno.h>
+#include <error.h>
+#include <fcntl.h>
+#include <linux/vfio.h>
+#include <poll.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "test.h"
+
+#define DIE(...) error_at_line(EXIT_FAILURE, errno, __FILE__, __LINE__, __VA_ARGS__)
+
+static int vrun(const char *format, va_list args)
+{
+	char command[1024];
+
+	vsnprintf(command, sizeof(command), format, args);
+	return system(command);
+}
+
+int try_run(const char *format, ...)
+{
+	va_list args;
+	int status;
+
+	va_start(args, format);
+	status = vrun(format, args);
+	va_end(args);
+	return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+}
+
+void run(const char *format, ...)
+{
+	va_list args;
+	int status;
+
+	va_start(args, format);
+	status = vrun(format, args);
+	va_end(args);
+	if (status)
+		DIE("'%s' ended with %#x", format, status);
+}
+
+void write_file(const char *value, const char *format, ...)
+{
+	char path[256];
+	va_list args;
+	int fd;
+
+	va_start(args, format);
+	vsnprintf(path, sizeof(path), format, args);
+	va_end(args);
+	fd = open(path, O_WRONLY | O_CLOEXEC);
+	if (fd < 0 || write(fd, value, strlen(value)) < 0)
+		DIE("%s", path);
+	close(fd);
+}
+
+long now_ms(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
+struct vfioext *test_context(void)
+{
+	struct vfioext *ctx;
+
+	if (vfioext_new(&ctx, NULL))
+		DIE("vfioext_new");
+	return ctx;
+}
+
+/* Whatever an earlier test left. */
+void bind_device(const char *device)
+{
+	struct vfioext *ctx = test_context();
+	int ret = vfioext_bind(ctx, device, NULL);
+
+	if (ret && ret != -EALREADY)
+		DIE("binding %s: %s", device, vfioext_message(ctx));
+	vfioext_free(ctx);
+}
+
+void set_policy(struct vfioext *ctx, unsigned int timeout_ms, unsigned int grace_ms,
+		unsigned int extend_max_ms, unsigned int action)
+{
+	struct vfioext_policy policy = {
+		.has = VFIOEXT_POLICY_TIMEOUT | VFIOEXT_POLICY_GRACE | VFIOEXT_POLICY_EXTEND_MAX |
+		       VFIOEXT_POLICY_ACTION,
+		.timeout_ms = timeout_ms,
+		.grace_ms = grace_ms,
+		.extend_max_ms = extend_max_ms,
+		.action = action,
+	};
+
+	if (vfioext_policy_set(ctx, NULL, &policy))
+		DIE("policy: %s", vfioext_message(ctx));
+}
+
+static void tell_ready(int ready)
+{
+	if (write(ready, "", 1) != 1)
+		DIE("telling that it is ready");
+}
+
+static void pause_forever(void)
+{
+	for (;;)
+		pause();
+}
+
+static void hold_until_event(struct vfioext_device *device, const char *name, int ready,
+			     bool extend)
+{
+	struct vfioext *ctx = test_context();
+	struct vfioext_events *events;
+	struct vfioext_event event;
+	uint32_t extend_ms;
+	int i;
+
+	if (vfioext_events_open(&events, VFIOEXT_EVENTS_REMOVAL, -1))
+		DIE("subscribing");
+	tell_ready(ready);
+	wait_event(events, name, VFIOEXT_EVENT_REMOVAL_REQUESTED, 60000, &event);
+	for (i = 0; extend && i < 5; i++) {
+		extend_ms = 300;
+		vfioext_removal_extend(ctx, event.removal.id, &extend_ms, NULL);
+	}
+	if (extend)
+		pause_forever();
+	vfioext_device_close(device);
+	vfioext_events_close(events);
+	vfioext_free(ctx);
+}
+
+static void hold_until_requested(struct vfioext_device *device, int ready)
+{
+	int fd = eventfd(0, EFD_CLOEXEC);
+	uint64_t count;
+
+	if (fd < 0 || vfioext_device_request_eventfd(device, fd))
+		DIE("request eventfd");
+	tell_ready(ready);
+	if (read(fd, &count, sizeof(count)) != sizeof(count))
+		DIE("reading the request eventfd");
+	vfioext_device_close(device);
+}
+
+/* The parent maps and goes; the child has the mapping, and no descriptor. */
+static void hold_by_mapping(struct vfioext_device *device, int ready)
+{
+	uint64_t size;
+	void *bar;
+
+	if (vfioext_device_map_region(device, VFIO_PCI_BAR0_REGION_INDEX, &bar, &size))
+		DIE("mapping BAR 0");
+	if (fork()) {
+		vfioext_device_close(device);
+		munmap(bar, size);
+		pause_forever();
+	}
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	vfioext_device_close(device);
+	tell_ready(ready);
+	pause_forever();
+}
+
+static void on_sigbus(int signal)
+{
+	(void)signal;
+}
+
+static void hold(const char *name, enum holder_kind kind, int ready)
+{
+	struct vfioext *ctx = test_context();
+	struct vfioext_device *device;
+
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	if (kind == HOLDER_NAMESPACES && unshare(CLONE_NEWNET | CLONE_NEWPID))
+		DIE("unshare");
+	/* Not the namespace's first process: the kernel spares that one SIGBUS. */
+	if (kind == HOLDER_NAMESPACES && (fork() || fork()))
+		pause_forever();
+	if (vfioext_device_open(ctx, name, &device))
+		DIE("%s: %s", name, vfioext_message(ctx));
+
+	switch (kind) {
+	case HOLDER_CATCHER:
+		signal(SIGBUS, on_sigbus);
+		tell_ready(ready);
+		pause();
+		signal(SIGBUS, SIG_DFL);
+		pause_forever();
+		break;
+	case HOLDER_EVENT:
+	case HOLDER_EXTENDER:
+		hold_until_event(device, name, ready, kind == HOLDER_EXTENDER);
+		break;
+	case HOLDER_REQUEST:
+		hold_until_requested(device, ready);
+		break;
+	case HOLDER_MAPPING:
+		hold_by_mapping(device, ready);
+		break;
+	default:
+		tell_ready(ready);
+		pause_forever();
+	}
+	/* It let go; what it does from here on is its own affair. */
+	pause_forever();
+}
+
+struct holder_process holder_start(const char *device, enum holder_kind kind)
+{
+	struct holder_process holder;
+	struct pollfd ready;
+	int pipes[2];
+	char byte;
+
+	if (pipe2(pipes, O_CLOEXEC))
+		DIE("pipe");
+	holder.pid = fork();
+	if (!holder.pid) {
+		close(pipes[0]);
+		setpgid(0, 0);
+		hold(device, kind, pipes[1]);
+	}
+	close(pipes[1]);
+	ready = (struct pollfd){ .fd = pipes[0], .events = POLLIN };
+	if (poll(&ready, 1, 10000) != 1 || read(pipes[0], &byte, 1) != 1)
+		DIE("the holder is not ready");
+	close(pipes[0]);
+	return holder;
+}
+
+/* Return: the signal that ended the process, 0 if it exited, -1 if it lives on. */
+int holder_wait(struct holder_process *holder, int timeout_ms)
+{
+	long deadline = now_ms() + timeout_ms;
+	int status;
+
+	do {
+		if (waitpid(holder->pid, &status, WNOHANG) == holder->pid) {
+			holder->pid = 0;
+			return WIFSIGNALED(status) ? WTERMSIG(status) : 0;
+		}
+		usleep(2000);
+	} while (now_ms() < deadline);
+	return -1;
+}
+
+void holder_kill(struct holder_process *holder)
+{
+	if (!holder->pid)
+		return;
+	kill(-holder->pid, SIGKILL);
+	waitpid(holder->pid, NULL, 0);
+	holder->pid = 0;
+	/* Its descriptors close on its way out, some a little later. */
+	usleep(50000);
+}
+
+pid_t unbind_start(const char *device)
+{
+	struct vfioext *ctx;
+	pid_t pid = fork();
+
+	if (pid)
+		return pid;
+	ctx = test_context();
+	_exit(vfioext_unbind(ctx, device) ? EXIT_FAILURE : EXIT_SUCCESS);
+}
+
+bool unbind_wait(pid_t pid, int timeout_ms)
+{
+	long deadline = now_ms() + timeout_ms;
+	int status;
+
+	do {
+		if (waitpid(pid, &status, WNOHANG) == pid)
+			return WIFEXITED(status) && !WEXITSTATUS(status);
+		usleep(2000);
+	} while (now_ms() < deadline);
+	return false;
+}
+
+/* Events that came while another was waited for. */
+static struct vfioext_event queue[512];
+static size_t queued;
+
+static void enqueue(const struct vfioext_event *event, void *data)
+{
+	(void)data;
+	if (queued == sizeof(queue) / sizeof(queue[0]))
+		DIE("nobody waits for these events");
+	queue[queued++] = *event;
+}
+
+/* The first that fits, without what lies before it. */
+static bool dequeue(const char *device, enum vfioext_event_type type, struct vfioext_event *event)
+{
+	size_t i;
+
+	for (i = 0; i < queued; i++) {
+		if (queue[i].type != type ||
+		    (device && strcmp(queue[i].removal.device, device)))
+			continue;
+		*event = queue[i];
+		queued -= i + 1;
+		memmove(queue, queue + i + 1, queued * sizeof(queue[0]));
+		return true;
+	}
+	return false;
+}
+
+bool wait_event(struct vfioext_events *events, const char *device, enum vfioext_event_type type,
+		int timeout_ms, struct vfioext_event *event)
+{
+	struct pollfd fd = { .fd = vfioext_events_fd(events), .events = POLLIN };
+	long deadline = now_ms() + timeout_ms;
+
+	while (!dequeue(device, type, event)) {
+		if (now_ms() >= deadline)
+			return false;
+		if (poll(&fd, 1, 20) > 0 && vfioext_events_dispatch(events, enqueue, NULL) < 0)
+			DIE("events");
+	}
+	return true;
+}

@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * What the tests share: a device that is bound, processes that hold it, and the
+ * events. What fails here ends the test program.
+ */
+#ifndef SELFTESTS_TEST_H
+#define SELFTESTS_TEST_H
+
+#include <linux/vfioext.h>
+#include <stdbool.h>
+#include <sys/types.h>
+#include <vfioext/vfioext.h>
+
+#define EDU "0000:00:03.0"
+
+/* What a holder does when its device is wanted back. */
+enum holder_kind {
+	HOLDER_STUBBORN,	/* nothing */
+	HOLDER_EVENT,		/* listens for netlink events, and closes */
+	HOLDER_REQUEST,		/* listens to the request eventfd alone, and closes */
+	HOLDER_EXTENDER,	/* asks for 300 ms more, five times, then nothing */
+	HOLDER_MAPPING,		/* has a mapping alone, inherited by fork */
+	HOLDER_CATCHER,		/* catches SIGBUS, and goes on at the first */
+	HOLDER_NAMESPACES,	/* nothing, in namespaces of its own */
+};
+
+struct holder_process {
+	pid_t pid;
+	int ready;
+};
+
+void run(const char *format, ...) __attribute__((format(printf, 1, 2)));
+int try_run(const char *format, ...) __attribute__((format(printf, 1, 2)));
+void write_file(const char *value, const char *format, ...)
+	__attribute__((format(printf, 2, 3)));
+
+struct vfioext *test_context(void);
+void bind_device(const char *device);
+void set_policy(struct vfioext *ctx, unsigned int timeout_ms, unsigned int grace_ms,
+		unsigned int extend_max_ms, unsigned int action);
+
+struct holder_process holder_start(const char *device, enum holder_kind kind);
+int holder_wait(struct holder_process *holder, int timeout_ms);
+void holder_kill(struct holder_process *holder);
+
+pid_t unbind_start(const char *device);
+bool unbind_wait(pid_t pid, int timeout_ms);
+
+/* The next event of a type for a device; false if none came in time. */
+bool wait_event(struct vfioext_events *events, const char *device, enum vfioext_event_type type,
+		int timeout_ms, struct vfioext_event *event);
+
+long now_ms(void);
+
+#endif
