@@ -9,6 +9,7 @@ static struct pci_access *pci;
 void names_begin(void)
 {
 	pci = pci_alloc();
+	pci_init(pci);
 }
 
 void names_end(void)
