@@ -243,7 +243,8 @@ static void report(struct removal *removal)
 	print_holders(names, sizeof(names), &holders);
 	if (removal->state != VFIOEXT_STATE_ENDED) {
 		if (tracked_group_users(tg))
-			scnprintf(user, sizeof(user), ", first taken by %ps", (void *)tg->first_user);
+			scnprintf(user, sizeof(user), ", first taken by %ps",
+				  (void *)tg->first_user);
 		dev_warn(removal->dev,
 			 "removal %u waits for %u s: %u handles, %u external users%s; held by %s\n",
 			 removal->id, removal_elapsed_ms(removal) / 1000,
@@ -381,7 +382,7 @@ static struct removal *removal_begin(struct tracked_device *td, enum vfioext_ori
 	removal->next_report = ktime_add_ms(removal->begun, REPORT_INTERVAL_MS);
 
 	atomic_inc(&td->tg->removals);
-	smp_mb__after_atomic(); /* no new user first, then a look for users; pairs with add_user() */
+	smp_mb__after_atomic(); /* no new user, then a look for users; pairs with add_user() */
 	removal->was_held = tracked_device_held(td);
 	td->removal = removal;
 	list_add_tail(&removal->node, &removals);

@@ -19,13 +19,13 @@ struct netlink {
 	uint32_t removal_group;
 	uint32_t group_group;
 	uint32_t sequence;
-	_Alignas(struct nlmsghdr) char buffer[NETLINK_BUFFER_SIZE];
+	char buffer[NETLINK_BUFFER_SIZE] __attribute__((aligned(NLMSG_ALIGNTO)));
 };
 
 /* A request on its way: the message, and the buffer it lies in. */
 struct request {
 	struct nlmsghdr *header;
-	_Alignas(struct nlmsghdr) char buffer[1024];
+	char buffer[1024] __attribute__((aligned(NLMSG_ALIGNTO)));
 };
 
 /* The attributes of one message, NULL where there is none. */
