@@ -183,7 +183,7 @@ static int take_signal(struct unbind *unbind)
 
 	if (read(unbind->signals, &info, sizeof(info)) != sizeof(info))
 		return 0;
-	return (int)info.ssi_signo;
+	return info.ssi_signo == SIGCHLD ? 0 : (int)info.ssi_signo;
 }
 
 /* Wait a little. Return: the signal to stop on, or 0. */
@@ -299,7 +299,7 @@ static int do_unbind(struct unbind *unbind)
 	return conclude(unbind, "unbound", EXIT_DONE);
 }
 
-/* The signals that stop the tool are read, so that it ends in good order. */
+/* Signals are read, so that the tool ends in good order; a child's wakes it up. */
 static int catch_signals(void)
 {
 	sigset_t stop;
@@ -307,6 +307,7 @@ static int catch_signals(void)
 	sigemptyset(&stop);
 	sigaddset(&stop, SIGINT);
 	sigaddset(&stop, SIGTERM);
+	sigaddset(&stop, SIGCHLD);
 	sigprocmask(SIG_BLOCK, &stop, NULL);
 	return signalfd(-1, &stop, SFD_CLOEXEC | SFD_NONBLOCK);
 }

@@ -31,10 +31,9 @@ struct consumer_mapping {
 	struct page *pages[];
 };
 
-/* @lock covers everything, and the get with the recording of its result. */
 struct consumer {
 	struct list_head node;
-	struct mutex lock;
+	struct mutex lock; /* everything, and the get with the recording of its result */
 	struct vfio_group *group;
 	struct device *dev;
 	struct list_head mappings;
