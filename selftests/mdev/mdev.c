@@ -135,6 +135,9 @@ TEST_F(mdev, sparse_region)
 	EXPECT_EQ(MAP_FAILED, mmap(NULL, 4096, PROT_READ, MAP_SHARED, self->fd,
 				   BAR(0, MDEV_BAR0_SIZE)));
 	EXPECT_EQ(MAP_FAILED, mmap(NULL, 4096, PROT_READ, MAP_SHARED, self->fd, BAR(2, 0)));
+	/* A mapping holds the device as a descriptor does. */
+	EXPECT_EQ(0, munmap(low, region.areas[0].size));
+	EXPECT_EQ(0, munmap(high, region.areas[1].size));
 }
 
 TEST_F(mdev, region_without_mmap)

@@ -44,6 +44,8 @@ struct example {
 };
 
 static struct platform_device *parent_device;
+/* Does nothing but name the device's driver, and so the type "vfioext_mdev-sparse". */
+static struct platform_driver parent_driver = { .driver = { .name = "vfioext_mdev" } };
 static struct mdev_parent parent;
 static struct mdev_type sparse_type = {
 	.sysfs_name = "sparse",
@@ -562,6 +564,9 @@ static int __init example_module_init(void)
 	ret = mdev_register_driver(&example_driver);
 	if (ret)
 		return ret;
+	ret = platform_driver_register(&parent_driver);
+	if (ret)
+		goto err_mdev_driver;
 	parent_device = platform_device_register_simple("vfioext_mdev", PLATFORM_DEVID_NONE, NULL,
 							0);
 	if (IS_ERR(parent_device)) {
@@ -577,6 +582,8 @@ static int __init example_module_init(void)
 err_device:
 	platform_device_unregister(parent_device);
 err_driver:
+	platform_driver_unregister(&parent_driver);
+err_mdev_driver:
 	mdev_unregister_driver(&example_driver);
 	return ret;
 }
@@ -585,6 +592,7 @@ static void __exit example_module_exit(void)
 {
 	mdev_unregister_parent(&parent);
 	platform_device_unregister(parent_device);
+	platform_driver_unregister(&parent_driver);
 	mdev_unregister_driver(&example_driver);
 }
 
