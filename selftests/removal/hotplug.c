@@ -1,0 +1,202 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* Removals that hardware, or a physical function, begins; and groups of several. */
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "kselftest_harness.h"
+
+#include "../lib/test.h"
+
+#define HOT "0000:03:00.0"
+#define PF "0000:02:00.0"
+#define FIRST "0000:01:01.0"
+#define SECOND "0000:01:02.0"
+#define QMP "/dev/virtio-ports/vfioext.qmp"
+
+FIXTURE(hotplug) {
+	struct vfioext *ctx;
+	struct vfioext_events *events;
+	struct vfioext_event event;
+	struct holder_process holder;
+};
+
+FIXTURE_SETUP(hotplug)
+{
+	memset(self, 0, sizeof(*self));
+	self->ctx = test_context();
+	set_policy(self->ctx, 400, 500, 1000, VFIOEXT_ACTION_SIGBUS);
+	ASSERT_EQ(0, vfioext_events_open(&self->events, VFIOEXT_EVENTS_REMOVAL, -1));
+}
+
+FIXTURE_TEARDOWN(hotplug)
+{
+	holder_kill(&self->holder);
+	vfioext_events_close(self->events);
+	vfioext_free(self->ctx);
+}
+
+/* Tell QEMU something, and wait until its answer has a word in it. */
+static bool qmp(const char *command, const char *word)
+{
+	char answer[4096] = "";
+	struct pollfd fd = { .fd = open(QMP, O_RDWR), .events = POLLIN };
+	long deadline = now_ms() + 5000;
+	size_t at = 0;
+	ssize_t len;
+
+	if (fd.fd < 0)
+		return false;
+	if (write(fd.fd, command, strlen(command)) < 0)
+		return false;
+	while (!strstr(answer, word) && now_ms() < deadline && at < sizeof(answer) - 1) {
+		if (poll(&fd, 1, 100) <= 0)
+			continue;
+		len = read(fd.fd, answer + at, sizeof(answer) - 1 - at);
+		if (len > 0)
+			at += (size_t)len;
+		answer[at] = '\0';
+	}
+	close(fd.fd);
+	return strstr(answer, word);
+}
+
+/* QEMU takes the device away; the guest lets its driver go first. */
+TEST_F(hotplug, hot_unplug)
+{
+	bind_device(HOT);
+	self->holder = holder_start(HOT, HOLDER_STUBBORN);
+	EXPECT_TRUE(qmp("{\"execute\":\"qmp_capabilities\"}\n", "return"));
+	EXPECT_TRUE(qmp("{\"execute\":\"device_del\",\"arguments\":{\"id\":\"hot\"}}\n", "return"));
+	/* The slot's button blinks for five seconds before anything happens. */
+	ASSERT_TRUE(wait_event(self->events, HOT, VFIOEXT_EVENT_REMOVAL_REQUESTED, 15000,
+			       &self->event));
+	EXPECT_EQ(VFIOEXT_ORIGIN_KERNEL, self->event.removal.origin);
+	EXPECT_EQ(SIGBUS, holder_wait(&self->holder, 2000));
+	ASSERT_TRUE(wait_event(self->events, HOT, VFIOEXT_EVENT_REMOVAL_DONE, 2000, &self->event));
+	EXPECT_EQ(VFIOEXT_OUTCOME_SIGNALED, self->event.outcome);
+}
+
+static void unbind_driver(const char *device)
+{
+	try_run("[ ! -e /sys/bus/pci/devices/%s/driver ] || echo %s > /sys/bus/pci/devices/%s/driver/unbind",
+		device, device, device);
+}
+
+/* A virtual function that is held, when its physical function wants it back. */
+TEST_F(hotplug, sriov_numvfs)
+{
+	char vf[64];
+	FILE *link;
+	pid_t child;
+
+	run("modprobe nvme; [ -e /sys/bus/pci/devices/" PF "/driver ] || echo " PF " > /sys/bus/pci/drivers_probe");
+	write_file("0", "/sys/bus/pci/devices/" PF "/sriov_drivers_autoprobe");
+	write_file("1", "/sys/bus/pci/devices/" PF "/sriov_numvfs");
+	link = popen("basename $(readlink /sys/bus/pci/devices/" PF "/virtfn0)", "r");
+	ASSERT_NE(NULL, link);
+	ASSERT_EQ(1, fscanf(link, "%63s", vf));
+	pclose(link);
+	bind_device(vf);
+	self->holder = holder_start(vf, HOLDER_STUBBORN);
+	child = fork();
+	if (!child) {
+		write_file("0", "/sys/bus/pci/devices/" PF "/sriov_numvfs");
+		_exit(0);
+	}
+	EXPECT_EQ(SIGBUS, holder_wait(&self->holder, 3000));
+	EXPECT_TRUE(unbind_wait(child, 3000));
+	ASSERT_TRUE(wait_event(self->events, vf, VFIOEXT_EVENT_REMOVAL_DONE, 1000, &self->event));
+	unbind_driver(PF);
+}
+
+/* Two devices of one group go at once, each with a holder of its own group file. */
+TEST_F(hotplug, two_of_one_group)
+{
+	pid_t first, second;
+
+	bind_device(FIRST);
+	bind_device(SECOND);
+	self->holder = holder_start(FIRST, HOLDER_STUBBORN);
+	first = unbind_start(FIRST);
+	second = unbind_start(SECOND);
+	/* Nobody has the second open: it need not wait. */
+	EXPECT_TRUE(unbind_wait(second, 300));
+	EXPECT_EQ(SIGBUS, holder_wait(&self->holder, 2000));
+	EXPECT_TRUE(unbind_wait(first, 1000));
+	EXPECT_TRUE(wait_event(self->events, SECOND, VFIOEXT_EVENT_REMOVAL_DONE, 1000,
+			       &self->event));
+	EXPECT_EQ(VFIOEXT_OUTCOME_UNHELD, self->event.outcome);
+	EXPECT_TRUE(wait_event(self->events, FIRST, VFIOEXT_EVENT_REMOVAL_DONE, 1000,
+			       &self->event));
+	EXPECT_EQ(VFIOEXT_OUTCOME_SIGNALED, self->event.outcome);
+}
+
+/* A group that a driver keeps from being viable: who does is named. */
+TEST_F(hotplug, not_viable)
+{
+	struct vfioext_device *device;
+
+	bind_device(FIRST);
+	/* pci-stub is harmless; a driver that does DMA for the kernel is not. */
+	run("modprobe -q uio_pci_generic && echo uio_pci_generic > /sys/bus/pci/devices/" SECOND "/driver_override && echo " SECOND " > /sys/bus/pci/drivers_probe");
+	EXPECT_EQ(-EBUSY, vfioext_device_open(self->ctx, FIRST, &device));
+	EXPECT_NE(NULL, strstr(vfioext_message(self->ctx), SECOND));
+	EXPECT_NE(NULL, strstr(vfioext_message(self->ctx), "uio_pci_generic"));
+	unbind_driver(SECOND);
+	unbind_driver(FIRST);
+}
+
+static void *close_later(void *device)
+{
+	usleep(300000);
+	vfioext_device_close(device);
+	return NULL;
+}
+
+/* A process that unbinds what it holds: another of its threads lets go. */
+TEST_F(hotplug, unbinder_holds_it)
+{
+	struct vfioext_device *device;
+	pthread_t thread;
+
+	set_policy(self->ctx, 5000, 500, 1000, VFIOEXT_ACTION_NOTIFY);
+	bind_device(EDU);
+	ASSERT_EQ(0, vfioext_device_open(self->ctx, EDU, &device));
+	ASSERT_EQ(0, pthread_create(&thread, NULL, close_later, device));
+	EXPECT_EQ(0, vfioext_unbind(self->ctx, EDU));
+	pthread_join(thread, NULL);
+	ASSERT_TRUE(wait_event(self->events, EDU, VFIOEXT_EVENT_REMOVAL_DONE, 1000, &self->event));
+	EXPECT_EQ(VFIOEXT_OUTCOME_LET_GO, self->event.outcome);
+	EXPECT_GE(self->event.removal.elapsed_ms, 200);
+}
+
+/* A signal does not end the wait of who unbinds; the removal goes on. */
+TEST_F(hotplug, unbinder_gets_a_signal)
+{
+	pid_t child;
+
+	set_policy(self->ctx, 1000, 500, 0, VFIOEXT_ACTION_SIGBUS);
+	bind_device(EDU);
+	self->holder = holder_start(EDU, HOLDER_STUBBORN);
+	child = unbind_start(EDU);
+	ASSERT_TRUE(wait_event(self->events, EDU, VFIOEXT_EVENT_REMOVAL_REQUESTED, 1000,
+			       &self->event));
+	kill(child, SIGTERM);
+	EXPECT_FALSE(unbind_wait(child, 200));
+	EXPECT_EQ(SIGBUS, holder_wait(&self->holder, 3000));
+	ASSERT_TRUE(wait_event(self->events, EDU, VFIOEXT_EVENT_REMOVAL_DONE, 12000, &self->event));
+	EXPECT_FALSE(unbind_wait(child, 1000));
+}
+
+int main(int argc, char **argv)
+{
+	run("modprobe vfio-pci && modprobe vfioext");
+	return test_harness_run(argc, argv);
+}
