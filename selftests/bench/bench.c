@@ -177,10 +177,21 @@ static void notify_once(struct vfioext *ctx, double *event, double *eventfd_time
 {
 	struct listener listener = { .eventfd = eventfd(0, 0) };
 	pthread_t first, second;
+	int start[2];
 	double begun;
 	pid_t child;
 
 	bind_device(EDU);
+	/* Before anything is opened: it would have it open as well, and wait for itself. */
+	if (pipe(start))
+		exit(1);
+	child = fork();
+	if (!child) {
+		if (read(start[0], &begun, sizeof(begun)) != sizeof(begun) ||
+		    vfioext_unbind(ctx, EDU))
+			_exit(1);
+		_exit(0);
+	}
 	if (vfioext_device_open(ctx, EDU, &listener.device) ||
 	    vfioext_device_request_eventfd(listener.device, listener.eventfd) ||
 	    vfioext_events_open(&listener.events, VFIOEXT_EVENTS_REMOVAL, -1))
@@ -189,13 +200,16 @@ static void notify_once(struct vfioext *ctx, double *event, double *eventfd_time
 	pthread_create(&second, NULL, wait_netlink, &listener);
 	usleep(50000);
 	begun = now_us();
-	child = unbind_start(EDU);
+	if (write(start[1], &begun, sizeof(begun)) != sizeof(begun))
+		exit(1);
 	pthread_join(first, NULL);
 	pthread_join(second, NULL);
 	vfioext_device_close(listener.device);
 	vfioext_events_close(listener.events);
 	close(listener.eventfd);
 	waitpid(child, NULL, 0);
+	close(start[0]);
+	close(start[1]);
 	*event = listener.event_at - begun;
 	*eventfd_time = listener.eventfd_at - begun;
 }
