@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <glob.h>
+#include <linux/userfaultfd.h>
 #include <linux/vfio.h>
 #include <poll.h>
 #include <signal.h>
@@ -12,6 +13,8 @@
 #include <sys/eventfd.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "kselftest_harness.h"
@@ -22,13 +25,14 @@
 
 #define UUID "83b8f4f2-509f-382f-3c1e-e6bfe0fa100"
 #define FIRST UUID "1"
+#define TYPE "/sys/class/mdev_bus/vfioext_mdev/mdev_supported_types/vfioext_mdev-sparse"
 
 #define BAR(n, at) (((uint64_t)(n) << 40) + (at))
 #define CONFIG(at) BAR(VFIO_PCI_CONFIG_REGION_INDEX, at)
 
 static void create(const char *uuid)
 {
-	run("echo %s > /sys/class/mdev_bus/vfioext_mdev/mdev_supported_types/vfioext_mdev-sparse/create", uuid);
+	run("echo %s > " TYPE "/create", uuid);
 }
 
 static void destroy(const char *uuid)
@@ -135,9 +139,33 @@ TEST_F(mdev, sparse_region)
 	EXPECT_EQ(MAP_FAILED, mmap(NULL, 4096, PROT_READ, MAP_SHARED, self->fd,
 				   BAR(0, MDEV_BAR0_SIZE)));
 	EXPECT_EQ(MAP_FAILED, mmap(NULL, 4096, PROT_READ, MAP_SHARED, self->fd, BAR(2, 0)));
-	/* A mapping holds the device as a descriptor does. */
 	EXPECT_EQ(0, munmap(low, region.areas[0].size));
 	EXPECT_EQ(0, munmap(high, region.areas[1].size));
+}
+
+/* A mapping holds the device as a descriptor does; its memory stays until then. */
+TEST_F(mdev, removal_waits_for_a_mapping)
+{
+	uint32_t *low = mmap(NULL, MDEV_AREA0_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED, self->fd,
+			     BAR(0, 0));
+	pid_t child;
+
+	ASSERT_NE(MAP_FAILED, low);
+	low[0] = 0x12345678;
+	set_policy(self->ctx, 5000, 500, 1000, VFIOEXT_ACTION_NOTIFY);
+	vfioext_device_close(self->device);
+	self->device = NULL;
+	child = fork();
+	if (!child) {
+		munmap(low, MDEV_AREA0_SIZE);
+		destroy(FIRST);
+		_exit(0);
+	}
+	EXPECT_FALSE(unbind_wait(child, 300));
+	EXPECT_EQ(0x12345678, low[0]);
+	EXPECT_EQ(0, munmap(low, MDEV_AREA0_SIZE));
+	EXPECT_TRUE(unbind_wait(child, 1000));
+	EXPECT_NE(0, access("/sys/bus/mdev/devices/" FIRST, F_OK));
 }
 
 TEST_F(mdev, region_without_mmap)
@@ -156,7 +184,7 @@ TEST_F(mdev, region_without_mmap)
 	EXPECT_EQ(-1, ioctl(self->fd, VFIO_DEVICE_GET_REGION_INFO, &info));
 }
 
-static int set_vector(int fd, unsigned int vector, int eventfd)
+static int set_trigger(int fd, unsigned int index, unsigned int vector, int eventfd)
 {
 	struct {
 		struct vfio_irq_set set;
@@ -165,7 +193,7 @@ static int set_vector(int fd, unsigned int vector, int eventfd)
 		.set = {
 			.argsz = sizeof(request),
 			.flags = VFIO_IRQ_SET_DATA_EVENTFD | VFIO_IRQ_SET_ACTION_TRIGGER,
-			.index = VFIO_PCI_MSIX_IRQ_INDEX,
+			.index = index,
 			.start = vector,
 			.count = 1,
 		},
@@ -173,6 +201,22 @@ static int set_vector(int fd, unsigned int vector, int eventfd)
 	};
 
 	return ioctl(fd, VFIO_DEVICE_SET_IRQS, &request) ? -errno : 0;
+}
+
+static int set_vector(int fd, unsigned int vector, int eventfd)
+{
+	return set_trigger(fd, VFIO_PCI_MSIX_IRQ_INDEX, vector, eventfd);
+}
+
+static int disable_irqs(int fd, unsigned int index)
+{
+	struct vfio_irq_set set = {
+		.argsz = sizeof(set),
+		.flags = VFIO_IRQ_SET_DATA_NONE | VFIO_IRQ_SET_ACTION_TRIGGER,
+		.index = index,
+	};
+
+	return ioctl(fd, VFIO_DEVICE_SET_IRQS, &set) ? -errno : 0;
 }
 
 TEST_F(mdev, msix)
@@ -195,6 +239,46 @@ TEST_F(mdev, msix)
 	close(event);
 }
 
+/* A guest that disables MSI-X must still hear that its device is wanted back. */
+TEST_F(mdev, disables_one_index)
+{
+	int vector = eventfd(0, EFD_NONBLOCK), request = eventfd(0, EFD_NONBLOCK);
+	uint64_t count;
+	uint32_t id;
+
+	ASSERT_EQ(0, set_vector(self->fd, 0, vector));
+	ASSERT_EQ(0, set_trigger(self->fd, VFIO_PCI_REQ_IRQ_INDEX, 0, request));
+	ASSERT_EQ(0, disable_irqs(self->fd, VFIO_PCI_MSIX_IRQ_INDEX));
+	ASSERT_TRUE(write32(self->fd, BAR(0, MDEV_DOORBELL), 0));
+	EXPECT_EQ(-1, read(vector, &count, sizeof(count)));
+	set_policy(self->ctx, 400, 500, 1000, VFIOEXT_ACTION_NOTIFY);
+	ASSERT_EQ(0, vfioext_removal_start(self->ctx, FIRST, NULL, &id));
+	usleep(100000);
+	EXPECT_EQ(sizeof(count), read(request, &count, sizeof(count)));
+	EXPECT_EQ(0, vfioext_removal_cancel(self->ctx, id));
+
+	/* And the other way round. */
+	ASSERT_EQ(0, set_vector(self->fd, 0, vector));
+	ASSERT_EQ(0, disable_irqs(self->fd, VFIO_PCI_REQ_IRQ_INDEX));
+	ASSERT_TRUE(write32(self->fd, BAR(0, MDEV_DOORBELL), 0));
+	EXPECT_EQ(sizeof(count), read(vector, &count, sizeof(count)));
+	EXPECT_EQ(-EINVAL, disable_irqs(self->fd, VFIO_PCI_INTX_IRQ_INDEX));
+	close(vector);
+	close(request);
+}
+
+TEST_F(mdev, nothing_left_for_the_next)
+{
+	ASSERT_TRUE(write32(self->fd, BAR(0, 0), 0x11111111));
+	ASSERT_TRUE(write32(self->fd, BAR(2, 0), 0x22222222));
+	vfioext_device_close(self->device);
+	self->device = NULL;
+	ASSERT_EQ(0, vfioext_device_open(self->ctx, FIRST, &self->device));
+	self->fd = vfioext_device_fd(self->device);
+	EXPECT_EQ(0, read32(self->fd, BAR(0, 0)));
+	EXPECT_EQ(0, read32(self->fd, BAR(2, 0)));
+}
+
 TEST_F(mdev, reset)
 {
 	ASSERT_TRUE(write32(self->fd, BAR(2, 0), 7));
@@ -215,6 +299,38 @@ TEST_F(mdev, several_instances)
 	vfioext_device_close(other);
 	destroy(UUID "2");
 	destroy(UUID "3");
+}
+
+static int available(void)
+{
+	FILE *file = fopen(TYPE "/available_instances", "r");
+	int nr = -1;
+
+	if (file && fscanf(file, "%d", &nr) != 1)
+		nr = -1;
+	if (file)
+		fclose(file);
+	return nr;
+}
+
+/* As many devices as the parent has, the fixture's among them, and no more. */
+TEST_F(mdev, instances_run_out)
+{
+	int i, before = available();
+	char uuid[48];
+
+	ASSERT_LT(0, before);
+	ASSERT_GT(64, before);
+	for (i = 0; i <= before; i++) {
+		snprintf(uuid, sizeof(uuid), "83b8f4f2-509f-382f-3c1e-0000000000%02x", i);
+		EXPECT_EQ(i == before, !!try_run("echo %s 2>/dev/null > " TYPE "/create", uuid));
+		EXPECT_EQ(i == before ? 0 : before - 1 - i, available());
+	}
+	for (i = 0; i <= before; i++) {
+		snprintf(uuid, sizeof(uuid), "83b8f4f2-509f-382f-3c1e-0000000000%02x", i);
+		destroy(uuid);
+	}
+	EXPECT_EQ(before, available());
 }
 
 TEST_F(mdev, known_to_the_module)
@@ -275,6 +391,43 @@ TEST_F(mdev, released_when_asked)
 			       &self->event));
 	EXPECT_EQ(VFIOEXT_OUTCOME_LET_GO, self->event.outcome);
 	holder_kill(&holder);
+}
+
+/* Read into memory that never comes: the device's driver sleeps in the copy. */
+static void read_for_ever(int fd)
+{
+	struct uffdio_api api = { .api = UFFD_API };
+	struct uffdio_register range = { .mode = UFFDIO_REGISTER_MODE_MISSING };
+	int uffd = (int)syscall(SYS_userfaultfd, 0);
+	void *page;
+
+	page = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	range.range.start = (uintptr_t)page;
+	range.range.len = 4096;
+	if (uffd < 0 || ioctl(uffd, UFFDIO_API, &api) || ioctl(uffd, UFFDIO_REGISTER, &range))
+		_exit(2);
+	pread(fd, page, 4, BAR(2, 0));
+	_exit(0);
+}
+
+/* A holder that sleeps in the driver cannot keep the deadline from coming. */
+TEST_F(mdev, holder_stuck_in_the_driver)
+{
+	pid_t child;
+	uint32_t id;
+
+	set_policy(self->ctx, 400, 500, 1000, VFIOEXT_ACTION_NOTIFY);
+	child = fork();
+	if (!child)
+		read_for_ever(self->fd);
+	usleep(100000);
+	EXPECT_EQ(0, waitpid(child, NULL, WNOHANG));
+	EXPECT_EQ(0, vfioext_removal_start(self->ctx, FIRST, NULL, &id));
+	EXPECT_TRUE(wait_event(self->events, FIRST, VFIOEXT_EVENT_REMOVAL_CANCELLED, 1000,
+			       &self->event));
+	EXPECT_EQ(VFIOEXT_OUTCOME_TIMED_OUT, self->event.outcome);
+	kill(child, SIGKILL);
+	EXPECT_EQ(child, waitpid(child, NULL, 0));
 }
 
 int main(int argc, char **argv)

@@ -35,7 +35,7 @@ struct consumer {
 	struct list_head node;
 	struct mutex lock; /* everything, and the get with the recording of its result */
 	struct vfio_group *group;
-	struct device *dev;
+	struct iommu_domain *domain; /* NULL if there is none to map in */
 	struct list_head mappings;
 	bool refuse;
 	struct consumer_status status;
@@ -45,15 +45,6 @@ static LIST_HEAD(consumers);
 /* Protects the list of consumers; taken before a consumer's own lock. */
 static DEFINE_MUTEX(consumers_lock);
 
-static struct iommu_domain *consumer_domain(struct consumer *consumer)
-{
-	struct iommu_domain *domain = NULL;
-
-	if (consumer->dev)
-		domain = iommu_get_domain_for_dev(consumer->dev);
-	return domain && domain->type == IOMMU_DOMAIN_UNMANAGED ? domain : NULL;
-}
-
 static void mapping_free(struct consumer_mapping *mapping)
 {
 	unpin_user_pages_dirty_lock(mapping->pages, mapping->nr_pages, true);
@@ -62,10 +53,7 @@ static void mapping_free(struct consumer_mapping *mapping)
 
 static void consumer_unmap(struct consumer *consumer, struct consumer_mapping *mapping)
 {
-	struct iommu_domain *domain = consumer_domain(consumer);
-
-	if (domain)
-		iommu_unmap(domain, mapping->iova, mapping->nr_pages * PAGE_SIZE);
+	iommu_unmap(consumer->domain, mapping->iova, mapping->nr_pages * PAGE_SIZE);
 	list_del(&mapping->node);
 	consumer->status.maps--;
 	mapping_free(mapping);
@@ -80,9 +68,8 @@ static void consumer_detach(struct consumer *consumer)
 		consumer_unmap(consumer, mapping);
 	vfio_group_put_external_user(consumer->group);
 	consumer->group = NULL;
+	consumer->domain = NULL;
 	consumer->status.attached = 0;
-	put_device(consumer->dev);
-	consumer->dev = NULL;
 }
 
 static int is_in_group(struct device *dev, const void *id)
@@ -95,14 +82,18 @@ static int is_in_group(struct device *dev, const void *id)
 }
 
 /*
- * Any PCI device of the group leads to the domain they share. A group of mdevs
- * has none, and nothing to map.
+ * Any PCI device of the group leads to the domain they share. It may leave the
+ * group at any time; the domain stays for as long as the group is held. A group
+ * of mdevs has none, and nothing to map.
  */
-static struct device *device_of_group(struct vfio_group *group)
+static struct iommu_domain *domain_of_group(struct vfio_group *group)
 {
 	int id = vfio_external_user_iommu_id(group);
+	struct device *dev = bus_find_device(&pci_bus_type, NULL, &id, is_in_group);
+	struct iommu_domain *domain = dev ? iommu_get_domain_for_dev(dev) : NULL;
 
-	return bus_find_device(&pci_bus_type, NULL, &id, is_in_group);
+	put_device(dev);
+	return domain && domain->type == IOMMU_DOMAIN_UNMANAGED ? domain : NULL;
 }
 
 /* Record a group that was got, or pass its error on. */
@@ -110,7 +101,7 @@ static long consumer_attached(struct consumer *consumer, struct vfio_group *grou
 {
 	if (IS_ERR(group))
 		return PTR_ERR(group);
-	consumer->dev = device_of_group(group);
+	consumer->domain = domain_of_group(group);
 	consumer->group = group;
 	consumer->status.attached = 1;
 	return vfio_external_user_iommu_id(group);
@@ -216,14 +207,12 @@ err_unmap:
 static long consumer_map(struct consumer *consumer, const struct consumer_map __user *arg)
 {
 	struct consumer_mapping *mapping;
-	struct iommu_domain *domain;
 	struct consumer_map map;
 	long pinned, ret;
 
 	if (copy_from_user(&map, arg, sizeof(map)))
 		return -EFAULT;
-	domain = consumer->group ? consumer_domain(consumer) : NULL;
-	if (!domain)
+	if (!consumer->domain)
 		return -ENXIO;
 	ret = check_map(consumer, &map);
 	if (ret)
@@ -239,7 +228,7 @@ static long consumer_map(struct consumer *consumer, const struct consumer_map __
 	ret = pinned < 0 ? pinned : -EFAULT;
 	if (mapping->nr_pages != map.size / PAGE_SIZE)
 		goto err_free;
-	ret = map_pages(domain, mapping);
+	ret = map_pages(consumer->domain, mapping);
 	if (ret)
 		goto err_free;
 	list_add(&mapping->node, &consumer->mappings);

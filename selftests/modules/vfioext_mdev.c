@@ -32,7 +32,11 @@ MODULE_PARM_DESC(instances, "How many devices there may be at a time");
  */
 struct example {
 	struct vfio_device vdev;
-	struct mutex lock; /* everything below */
+	/*
+	 * Everything below. Never held while user memory is touched: that may
+	 * sleep for ever, and request() must not.
+	 */
+	struct mutex lock;
 	u8 config[CONFIG_SIZE];
 	void *bar0;
 	u8 bar2[MDEV_BAR2_SIZE];
@@ -198,9 +202,13 @@ static ssize_t access_once(struct example *example, char __user *buf, size_t lef
 	if (write) {
 		if (copy_from_user(&value, buf, width))
 			return -EFAULT;
+		mutex_lock(&example->lock);
 		write_value(example, index, at, le32_to_cpu(value), width);
+		mutex_unlock(&example->lock);
 	} else {
+		mutex_lock(&example->lock);
 		value = cpu_to_le32(read_value(example, index, at, width));
+		mutex_unlock(&example->lock);
 		if (copy_to_user(buf, &value, width))
 			return -EFAULT;
 	}
@@ -214,13 +222,11 @@ static ssize_t access_all(struct vfio_device *vdev, char __user *buf, size_t cou
 	ssize_t ret = 0;
 	size_t done;
 
-	mutex_lock(&example->lock);
 	for (done = 0; done < count; done += ret, *ppos += ret) {
 		ret = access_once(example, buf + done, count - done, *ppos, write);
 		if (ret < 0)
 			break;
 	}
-	mutex_unlock(&example->lock);
 	return done ? done : ret;
 }
 
@@ -267,50 +273,19 @@ static int sparse_caps(struct vfio_region_info *info, struct vfio_info_cap *caps
 		},
 	};
 
-	info->flags |= VFIO_REGION_INFO_FLAG_MMAP | VFIO_REGION_INFO_FLAG_CAPS;
+	info->flags |= VFIO_REGION_INFO_FLAG_MMAP;
 	return vfio_info_add_capability(caps, &cap.sparse.header, sizeof(cap));
 }
 
-/* Capabilities follow the struct if there is room; else the caller learns how much. */
-static int put_caps(struct vfio_region_info *info, struct vfio_info_cap *caps, void __user *arg)
+static int example_region_info(struct vfio_device *vdev, struct vfio_region_info *info,
+			       struct vfio_info_cap *caps)
 {
-	if (!caps->size)
-		return 0;
-	if (info->argsz < sizeof(*info) + caps->size) {
-		info->argsz = sizeof(*info) + caps->size;
-		info->cap_offset = 0;
-		return 0;
-	}
-	vfio_info_cap_shift(caps, sizeof(*info));
-	if (copy_to_user(arg + sizeof(*info), caps->buf, caps->size))
-		return -EFAULT;
-	info->cap_offset = sizeof(*info);
-	return 0;
-}
-
-static long get_region_info(struct vfio_region_info __user *arg)
-{
-	size_t minsz = offsetofend(struct vfio_region_info, offset);
-	struct vfio_info_cap caps = {};
-	struct vfio_region_info info;
-	int ret = 0;
-
-	if (copy_from_user(&info, arg, minsz))
-		return -EFAULT;
-	if (info.argsz < minsz || info.index >= VFIO_PCI_NUM_REGIONS)
+	if (info->index >= VFIO_PCI_NUM_REGIONS)
 		return -EINVAL;
-	info.offset = (u64)info.index << REGION_SHIFT;
-	info.size = region_size(info.index);
-	info.cap_offset = 0;
-	info.flags = info.size ? VFIO_REGION_INFO_FLAG_READ | VFIO_REGION_INFO_FLAG_WRITE : 0;
-	if (info.index == VFIO_PCI_BAR0_REGION_INDEX)
-		ret = sparse_caps(&info, &caps);
-	if (!ret)
-		ret = put_caps(&info, &caps, arg);
-	kfree(caps.buf);
-	if (ret)
-		return ret;
-	return copy_to_user(arg, &info, minsz) ? -EFAULT : 0;
+	info->offset = (u64)info->index << REGION_SHIFT;
+	info->size = region_size(info->index);
+	info->flags = info->size ? VFIO_REGION_INFO_FLAG_READ | VFIO_REGION_INFO_FLAG_WRITE : 0;
+	return info->index == VFIO_PCI_BAR0_REGION_INDEX ? sparse_caps(info, caps) : 0;
 }
 
 static unsigned int vectors_of(unsigned int index)
@@ -357,13 +332,17 @@ static int set_trigger(struct eventfd_ctx **slot, s32 fd)
 	return 0;
 }
 
-static void clear_triggers(struct example *example)
+static struct eventfd_ctx **triggers_of(struct example *example, unsigned int index)
+{
+	return index == VFIO_PCI_REQ_IRQ_INDEX ? &example->request : example->vectors;
+}
+
+static void clear_triggers(struct example *example, unsigned int index)
 {
 	unsigned int i;
 
-	for (i = 0; i < MDEV_VECTORS; i++)
-		set_trigger(&example->vectors[i], -1);
-	set_trigger(&example->request, -1);
+	for (i = 0; i < vectors_of(index); i++)
+		set_trigger(&triggers_of(example, index)[i], -1);
 }
 
 static int set_triggers(struct example *example, const struct vfio_irq_set *set, const s32 *fds)
@@ -372,16 +351,14 @@ static int set_triggers(struct example *example, const struct vfio_irq_set *set,
 	int ret;
 
 	for (i = 0; i < set->count; i++) {
-		ret = set_trigger(set->index == VFIO_PCI_REQ_IRQ_INDEX ?
-					  &example->request : &example->vectors[set->start + i],
-				  fds[i]);
+		ret = set_trigger(&triggers_of(example, set->index)[set->start + i], fds[i]);
 		if (ret)
 			return ret;
 	}
 	return 0;
 }
 
-/* Triggers by eventfd, and none to end them all: what the examples need. */
+/* Triggers by eventfd, and none to end those of an index: what the examples need. */
 static long set_irqs(struct example *example, struct vfio_irq_set __user *arg)
 {
 	size_t minsz = offsetofend(struct vfio_irq_set, count);
@@ -400,14 +377,19 @@ static long set_irqs(struct example *example, struct vfio_irq_set __user *arg)
 		return -EINVAL;
 	switch (set.flags & VFIO_IRQ_SET_DATA_TYPE_MASK) {
 	case VFIO_IRQ_SET_DATA_NONE:
-		if (!set.count)
-			clear_triggers(example);
-		return set.count ? -EINVAL : 0;
+		if (set.count)
+			return -EINVAL;
+		mutex_lock(&example->lock);
+		clear_triggers(example, set.index);
+		mutex_unlock(&example->lock);
+		return 0;
 	case VFIO_IRQ_SET_DATA_EVENTFD:
 		fds = memdup_user((void __user *)arg + minsz, data_size);
 		if (IS_ERR(fds))
 			return PTR_ERR(fds);
+		mutex_lock(&example->lock);
 		ret = set_triggers(example, &set, fds);
+		mutex_unlock(&example->lock);
 		kfree(fds);
 		return ret;
 	default:
@@ -430,35 +412,29 @@ static long get_info(struct vfio_device_info __user *arg)
 	return copy_to_user(arg, &info, minsz) ? -EFAULT : 0;
 }
 
-static long locked_ioctl(struct example *example, unsigned int cmd, void __user *arg)
+static long example_ioctl(struct vfio_device *vdev, unsigned int cmd, unsigned long arg)
 {
+	struct example *example = to_example(vdev);
+	void __user *user = (void __user *)arg;
+
 	switch (cmd) {
 	case VFIO_DEVICE_GET_INFO:
-		return get_info(arg);
+		return get_info(user);
 	case VFIO_DEVICE_GET_REGION_INFO:
-		return get_region_info(arg);
+		return compat_region_info(vdev, user, example_region_info);
 	case VFIO_DEVICE_GET_IRQ_INFO:
-		return get_irq_info(arg);
+		return get_irq_info(user);
 	case VFIO_DEVICE_SET_IRQS:
-		return set_irqs(example, arg);
+		return set_irqs(example, user);
 	case VFIO_DEVICE_RESET:
+		mutex_lock(&example->lock);
 		reset_device(example);
 		example->resets++;
+		mutex_unlock(&example->lock);
 		return 0;
 	default:
 		return -ENOTTY;
 	}
-}
-
-static long example_ioctl(struct vfio_device *vdev, unsigned int cmd, unsigned long arg)
-{
-	struct example *example = to_example(vdev);
-	long ret;
-
-	mutex_lock(&example->lock);
-	ret = locked_ioctl(example, cmd, (void __user *)arg);
-	mutex_unlock(&example->lock);
-	return ret;
 }
 
 /* The host wants the device back, and says so again every 10 s. */
@@ -472,12 +448,15 @@ static void example_request(struct vfio_device *vdev, unsigned int count)
 	mutex_unlock(&example->lock);
 }
 
+/* Nothing of this user is left for the next. */
 static void example_close(struct vfio_device *vdev)
 {
 	struct example *example = to_example(vdev);
 
 	mutex_lock(&example->lock);
-	clear_triggers(example);
+	clear_triggers(example, VFIO_PCI_MSIX_IRQ_INDEX);
+	clear_triggers(example, VFIO_PCI_REQ_IRQ_INDEX);
+	reset_device(example);
 	mutex_unlock(&example->lock);
 }
 
@@ -512,6 +491,7 @@ static const struct vfio_device_ops example_ops = {
 	.mmap = example_mmap,
 	.ioctl = example_ioctl,
 	.request = example_request,
+	COMPAT_REGION_INFO_OPS(example_region_info)
 	COMPAT_EMULATED_IOMMUFD_OPS
 };
 
@@ -539,11 +519,7 @@ static void example_remove(struct mdev_device *mdev)
 	vfio_put_device(&example->vdev);
 }
 
-static unsigned int example_available(struct mdev_type *type)
-{
-	return instances;
-}
-
+/* Without get_available(), the core counts up to max_instances. */
 static struct mdev_driver example_driver = {
 	.device_api = VFIO_DEVICE_API_PCI_STRING,
 	.driver = {
@@ -553,7 +529,6 @@ static struct mdev_driver example_driver = {
 	},
 	.probe = example_probe,
 	.remove = example_remove,
-	.get_available = example_available,
 };
 
 static int __init example_module_init(void)
