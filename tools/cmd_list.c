@@ -143,9 +143,7 @@ int cmd_list(int argc, char **argv)
 	if (ret)
 		return ret;
 	ctx = open_context();
-	if (!ctx)
-		return EXIT_FAILED;
-	ret = list(ctx, &table, show_all);
+	ret = ctx ? list(ctx, &table, show_all) : EXIT_FAILED;
 	vfioext_free(ctx);
-	return table_end(&table) ? EXIT_FAILED : ret;
+	return table_end(&table, ret);
 }

@@ -2,10 +2,8 @@
 #include <errno.h>
 #include <getopt.h>
 #include <poll.h>
-#include <signal.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/signalfd.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -172,13 +170,8 @@ static int watch(struct monitor *monitor)
 		{ .events = POLLIN },
 	};
 	int ret = EXIT_DONE;
-	sigset_t stop;
 
-	sigemptyset(&stop);
-	sigaddset(&stop, SIGINT);
-	sigaddset(&stop, SIGTERM);
-	sigprocmask(SIG_BLOCK, &stop, NULL);
-	fds[1].fd = signalfd(-1, &stop, SFD_CLOEXEC);
+	fds[1].fd = signals_catch();
 	if (fds[1].fd < 0) {
 		error("signalfd: %s", strerror(errno));
 		return EXIT_FAILED;

@@ -22,27 +22,34 @@ static const char options_help[] =
 	TABLE_HELP
 	"\nWithout a device the policy is the host's. Times are in seconds.\n";
 
-static int get_policy(struct vfioext *ctx, const char *device, const struct table_options *options)
+/* Change the policy if there is a change, and read it. */
+static int show_policy(struct vfioext *ctx, struct table *table, const char *device,
+		       const struct vfioext_policy *change)
 {
+	const char *name = NULL;
+	struct vfioext_device_info info;
 	struct vfioext_policy policy;
 	struct libscols_line *line;
-	struct table table;
-	int ret;
+	int ret = 0;
 
-	ret = vfioext_policy_get(ctx, device, &policy);
+	if (device) {
+		ret = vfioext_find_device(ctx, device, &info);
+		name = info.name;
+	}
+	if (!ret && change->has)
+		ret = vfioext_policy_set(ctx, name, change);
+	if (!ret)
+		ret = vfioext_policy_get(ctx, name, &policy);
 	if (ret)
 		return fail(ctx, ret, "policy of %s", device ? device : "the host");
-	ret = table_begin(&table, "policy", options, columns, NR,
-			  "OF,TIMEOUT,GRACE,EXTEND-MAX,ACTION");
-	if (ret)
-		return ret;
-	line = table_line(&table, NULL);
-	table_put(&table, line, OF, "%s", device ? device : "host");
-	table_put(&table, line, TIMEOUT, "%.3f", policy.timeout_ms / 1000.0);
-	table_put(&table, line, GRACE, "%.3f", policy.grace_ms / 1000.0);
-	table_put(&table, line, EXTEND_MAX, "%.3f", policy.extend_max_ms / 1000.0);
-	table_put(&table, line, ACTION, "%s", name_of_action(policy.action));
-	return table_end(&table);
+
+	line = table_line(table, NULL);
+	table_put(table, line, OF, "%s", name ? name : "host");
+	table_put(table, line, TIMEOUT, "%.3f", policy.timeout_ms / 1000.0);
+	table_put(table, line, GRACE, "%.3f", policy.grace_ms / 1000.0);
+	table_put(table, line, EXTEND_MAX, "%.3f", policy.extend_max_ms / 1000.0);
+	table_put(table, line, ACTION, "%s", name_of_action(policy.action));
+	return EXIT_DONE;
 }
 
 /* Return: false if the option is none of a policy's, or its value no good. */
@@ -66,29 +73,21 @@ static bool policy_option(struct vfioext_policy *policy, int option, const char 
 	}
 }
 
-static int run(const char *verb, const char *name, const struct vfioext_policy *policy,
+static int run(const char *device, const struct vfioext_policy *change,
 	       const struct table_options *options)
 {
-	struct vfioext_device_info info;
-	const char *device = NULL;
 	struct vfioext *ctx;
-	int ret = 0;
+	struct table table;
+	int ret;
 
-	ctx = open_context();
-	if (!ctx)
-		return EXIT_FAILED;
-	if (name) {
-		ret = vfioext_find_device(ctx, name, &info);
-		device = info.name;
-	}
-	if (!ret && !strcmp(verb, "set"))
-		ret = vfioext_policy_set(ctx, device, policy);
+	ret = table_begin(&table, "policy", options, columns, NR,
+			  "OF,TIMEOUT,GRACE,EXTEND-MAX,ACTION");
 	if (ret)
-		ret = fail(ctx, ret, "policy of %s", name ? name : "the host");
-	else
-		ret = get_policy(ctx, device, options);
+		return ret;
+	ctx = open_context();
+	ret = ctx ? show_policy(ctx, &table, device, change) : EXIT_FAILED;
 	vfioext_free(ctx);
-	return ret;
+	return table_end(&table, ret);
 }
 
 int cmd_policy(int argc, char **argv)
@@ -123,5 +122,5 @@ int cmd_policy(int argc, char **argv)
 		return usage_error("that takes 'policy set'");
 	if (!strcmp(verb, "set") && !policy.has)
 		return usage_error("there is nothing to set");
-	return run(verb, optind < argc ? argv[optind] : NULL, &policy, &options);
+	return run(optind < argc ? argv[optind] : NULL, &policy, &options);
 }

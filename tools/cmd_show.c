@@ -130,13 +130,7 @@ int cmd_show(int argc, char **argv)
 	if (ret)
 		return ret;
 	ctx = open_context();
-	if (!ctx)
-		return EXIT_FAILED;
-	ret = show(ctx, &table, argv[optind]);
+	ret = ctx ? show(ctx, &table, argv[optind]) : EXIT_FAILED;
 	vfioext_free(ctx);
-	if (ret) {
-		scols_unref_table(table.scols);
-		return ret;
-	}
-	return table_end(&table);
+	return table_end(&table, ret);
 }

@@ -6,13 +6,9 @@
 #include <errno.h>
 #include <getopt.h>
 #include <poll.h>
-#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <sys/signalfd.h>
-#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -77,7 +73,8 @@ static void describe_holders(struct unbind *unbind, char *buffer, size_t size)
 		for (i = 0; i < holders.nr && at < size; i++)
 			if (holders.list[i].device_fds || holders.list[i].mappings)
 				at += (size_t)snprintf(buffer + at, size - at, "%s%s (%d)",
-						       at ? ", " : "", holders.list[i].comm,
+						       at ? ", " : "",
+						       printable(holders.list[i].comm),
 						       holders.list[i].pid);
 		if (holders.unaccounted && at < size)
 			at += (size_t)snprintf(buffer + at, size - at, "%s%u without a process",
@@ -177,30 +174,26 @@ static void resync(struct unbind *unbind)
 	unbind->outcome = unbind->released ? VFIOEXT_OUTCOME_LET_GO : VFIOEXT_OUTCOME_TIMED_OUT;
 }
 
-static int take_signal(struct unbind *unbind)
-{
-	struct signalfd_siginfo info;
-
-	if (read(unbind->signals, &info, sizeof(info)) != sizeof(info))
-		return 0;
-	return info.ssi_signo == SIGCHLD ? 0 : (int)info.ssi_signo;
-}
-
 /* Wait a little. Return: the signal to stop on, or 0. */
 static int step(struct unbind *unbind)
 {
 	struct pollfd fds[2] = {
-		{ .fd = vfioext_events_fd(unbind->events), .events = POLLIN },
 		{ .fd = unbind->signals, .events = POLLIN },
+		{ .events = POLLIN },
 	};
 
+	if (!unbind->events) {
+		poll(fds, 1, LOOK_INTERVAL_MS);
+		return signals_take(unbind->signals);
+	}
+	fds[1].fd = vfioext_events_fd(unbind->events);
 	show_progress(unbind);
 	poll(fds, 2, LOOK_INTERVAL_MS);
 	if (vfioext_events_dispatch(unbind->events, on_event, unbind) < 0)
 		unbind->lost = true;
 	if (unbind->lost)
 		resync(unbind);
-	return fds[1].revents ? take_signal(unbind) : 0;
+	return signals_take(unbind->signals);
 }
 
 /* What happened, as the last line or as JSON; returns the exit status. */
@@ -252,64 +245,32 @@ static int ask(struct unbind *unbind, const struct vfioext_policy *how)
 	return conclude(unbind, "called off by somebody else, still bound", EXIT_FAILED);
 }
 
-/* The child that blocks; its message and its status are the library's. */
-static pid_t start_child(struct unbind *unbind)
+static int unbind_device(struct vfioext *ctx, const void *data)
 {
-	pid_t child;
-	int ret;
+	const struct unbind *unbind = data;
+	int ret = vfioext_unbind(ctx, unbind->info.name);
 
-	fflush(stdout);
-	child = fork();
-	if (child)
-		return child;
-	ret = vfioext_unbind(unbind->ctx, unbind->info.name);
-	if (ret && ret != -EALREADY)
-		fail(unbind->ctx, ret, "%s", unbind->info.name);
-	fflush(stderr);
-	_exit(ret && ret != -EALREADY ? EXIT_FAILED : EXIT_DONE);
-}
-
-static int wait_for_child(struct unbind *unbind, pid_t child)
-{
-	int status;
-
-	for (;;) {
-		if (waitpid(child, &status, WNOHANG) == child)
-			return WIFEXITED(status) ? WEXITSTATUS(status) : EXIT_FAILED;
-		if (step(unbind))
-			break;
-	}
-	return conclude(unbind, "being unbound by the kernel, which goes on", EXIT_INTERRUPTED);
+	return ret == -EALREADY ? 0 : ret;
 }
 
 static int do_unbind(struct unbind *unbind)
 {
-	pid_t child;
+	struct child child;
 	int ret;
 
 	unbind->id = 0;
-	child = start_child(unbind);
-	if (child < 0) {
-		error("fork: %s", strerror(errno));
+	ret = child_start(&child, unbind->ctx, unbind_device, unbind);
+	if (ret)
+		return fail(unbind->ctx, ret, "starting a child");
+	while (!child_ended(&child, &ret))
+		if (step(unbind))
+			return conclude(unbind, "being unbound by the kernel, which goes on",
+					EXIT_INTERRUPTED);
+	if (ret) {
+		error("%s: %s", unbind->info.name, child.message);
 		return EXIT_FAILED;
 	}
-	ret = wait_for_child(unbind, child);
-	if (ret)
-		return ret;
 	return conclude(unbind, "unbound", EXIT_DONE);
-}
-
-/* Signals are read, so that the tool ends in good order; a child's wakes it up. */
-static int catch_signals(void)
-{
-	sigset_t stop;
-
-	sigemptyset(&stop);
-	sigaddset(&stop, SIGINT);
-	sigaddset(&stop, SIGTERM);
-	sigaddset(&stop, SIGCHLD);
-	sigprocmask(SIG_BLOCK, &stop, NULL);
-	return signalfd(-1, &stop, SFD_CLOEXEC | SFD_NONBLOCK);
 }
 
 static int run(struct unbind *unbind, const char *name, const struct vfioext_policy *how,
@@ -332,9 +293,7 @@ static int run(struct unbind *unbind, const char *name, const struct vfioext_pol
 	ret = vfioext_events_open(&unbind->events, VFIOEXT_EVENTS_REMOVAL, -1);
 	if (ret == -EPROTONOSUPPORT && force) {
 		error("the module is not loaded: who holds the device is not known");
-		ret = vfioext_unbind(unbind->ctx, unbind->info.name);
-		return ret ? fail(unbind->ctx, ret, "%s", name) :
-			     conclude(unbind, "unbound", EXIT_DONE);
+		return do_unbind(unbind);
 	}
 	if (ret == -EPROTONOSUPPORT) {
 		error("the module is not loaded, so nobody can be asked; 'modprobe vfioext' loads it, --force unbinds without asking");
@@ -405,7 +364,7 @@ int cmd_unbind(int argc, char **argv)
 		return usage_error("--force does not wait: no --timeout, no --action");
 
 	clock_gettime(CLOCK_MONOTONIC, &unbind.begun);
-	unbind.signals = catch_signals();
+	unbind.signals = signals_catch();
 	unbind.ctx = open_context();
 	if (!unbind.ctx)
 		return EXIT_FAILED;

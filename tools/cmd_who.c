@@ -16,7 +16,7 @@ static const struct column columns[NR] = {
 	[MAPPINGS] = { "MAPPINGS", SCOLS_FL_RIGHT, SCOLS_JSON_NUMBER },
 };
 
-static void put_holder(struct table *table, const struct vfioext_holder *holder)
+static void put_holder(struct table *table, struct vfioext_holder *holder)
 {
 	struct libscols_line *line = table_line(table, NULL);
 	const struct passwd *user = getpwuid(holder->uid);
@@ -27,7 +27,7 @@ static void put_holder(struct table *table, const struct vfioext_holder *holder)
 		table_put(table, line, USER, "%s", user->pw_name);
 	else
 		table_put(table, line, USER, "%u", holder->uid);
-	table_put(table, line, COMMAND, "%s", holder->comm);
+	table_put(table, line, COMMAND, "%s", printable(holder->comm));
 	table_put(table, line, GROUP_FDS, "%u", holder->group_fds);
 	table_put(table, line, DEVICE_FDS, "%u", holder->device_fds);
 	table_put(table, line, MAPPINGS, "%u", holder->mappings);
@@ -102,13 +102,7 @@ int cmd_who(int argc, char **argv)
 	if (ret)
 		return ret;
 	ctx = open_context();
-	if (!ctx)
-		return EXIT_FAILED;
-	ret = who(ctx, &table, argv[optind]);
+	ret = ctx ? who(ctx, &table, argv[optind]) : EXIT_FAILED;
 	vfioext_free(ctx);
-	if (ret) {
-		scols_unref_table(table.scols);
-		return ret;
-	}
-	return table_end(&table);
+	return table_end(&table, ret);
 }

@@ -36,3 +36,11 @@ void json_number(const char *name, unsigned long long value, bool first)
 	print_string(name);
 	printf(": %llu", value);
 }
+
+void json_boolean(const char *name, bool value, bool first)
+{
+	if (!first)
+		fputs(", ", stdout);
+	print_string(name);
+	printf(": %s", value ? "true" : "false");
+}

@@ -54,6 +54,10 @@ static int choose_columns(struct table *table, const char *list)
 {
 	const int room = sizeof(table->shown) / sizeof(table->shown[0]);
 
+	if (!*list) {
+		error("no columns are given");
+		return EXIT_USAGE;
+	}
 	while (*list) {
 		size_t len = strcspn(list, ",");
 		int column = find_column(table, list, len);
@@ -99,7 +103,10 @@ int table_begin(struct table *table, const char *name, const struct table_option
 		for (c = 0; options->json && heading[c]; c++)
 			if (heading[c] >= 'A' && heading[c] <= 'Z')
 				heading[c] = (char)(heading[c] - 'A' + 'a');
-		new = scols_table_new_column(table->scols, heading, 0, column->flags);
+		/* The lines of a tree are for eyes. */
+		new = scols_table_new_column(table->scols, heading, 0,
+					     options->raw ? column->flags & ~SCOLS_FL_TREE :
+							    column->flags);
 		if (!new) {
 			error("no memory");
 			scols_unref_table(table->scols);
@@ -133,15 +140,15 @@ void table_put(struct table *table, struct libscols_line *line, int column, cons
 			scols_line_set_data(line, i, value);
 }
 
-int table_end(struct table *table)
+/* Print the table, unless the status is one of failure. Return: what to exit with. */
+int table_end(struct table *table, int status)
 {
-	bool empty = !scols_table_get_nlines(table->scols);
-	int ret = 0;
-
-	if (!empty)
-		ret = scols_print_table(table->scols);
-	else if (table->json)
+	if (!status && scols_table_get_nlines(table->scols)) {
+		if (scols_print_table(table->scols))
+			status = EXIT_FAILED;
+	} else if (!status && table->json) {
 		printf("{\n   \"%s\": []\n}\n", scols_table_get_name(table->scols));
+	}
 	scols_unref_table(table->scols);
-	return ret ? EXIT_FAILED : EXIT_DONE;
+	return status;
 }

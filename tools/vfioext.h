@@ -6,6 +6,7 @@
 #include <libsmartcols/libsmartcols.h>
 #include <linux/vfioext.h>
 #include <stdbool.h>
+#include <sys/types.h>
 #include <vfioext/vfioext.h>
 
 #define VERSION "0.1"
@@ -91,21 +92,37 @@ int table_begin(struct table *table, const char *name, const struct table_option
 struct libscols_line *table_line(struct table *table, struct libscols_line *parent);
 void table_put(struct table *table, struct libscols_line *line, int column, const char *format,
 	       ...) __attribute__((format(printf, 4, 5)));
-int table_end(struct table *table);
+int table_end(struct table *table, int status);
 
 /* names.c */
 void names_begin(void);
 const char *names_device(const struct vfioext_device_info *info, char *buffer, size_t size);
 const char *names_class(const struct vfioext_device_info *info, char *buffer, size_t size);
 void names_end(void);
+const char *printable(char *name);
 const char *name_of_origin(uint32_t origin);
 const char *name_of_state(uint32_t state);
 const char *name_of_outcome(int outcome);
 const char *name_of_action(uint32_t action);
 const char *name_of_type(uint32_t type);
 
+/* child.c */
+typedef int (*child_fn)(struct vfioext *ctx, const void *data);
+
+struct child {
+	pid_t pid;
+	int message_fd;
+	char message[512];
+};
+
+int signals_catch(void);
+int signals_take(int signals);
+int child_start(struct child *child, struct vfioext *ctx, child_fn fn, const void *data);
+bool child_ended(struct child *child, int *status);
+
 /* json.c */
 void json_string(const char *name, const char *value, bool first);
 void json_number(const char *name, unsigned long long value, bool first);
+void json_boolean(const char *name, bool value, bool first);
 
 #endif
