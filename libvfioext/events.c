@@ -24,6 +24,7 @@ enum kind {
 
 struct vfioext_events {
 	struct netlink netlink;
+	unsigned int which;
 	uint32_t sequences[NR_KINDS];
 	bool started[NR_KINDS];
 };
@@ -58,6 +59,17 @@ static int join(struct netlink *netlink, uint32_t group)
 	return 0;
 }
 
+static int join_groups(struct vfioext_events *events)
+{
+	int ret = 0;
+
+	if (events->which & VFIOEXT_EVENTS_REMOVAL)
+		ret = join(&events->netlink, events->netlink.removal_group);
+	if (!ret && events->which & VFIOEXT_EVENTS_GROUP)
+		ret = join(&events->netlink, events->netlink.group_group);
+	return ret;
+}
+
 int vfioext_events_open(struct vfioext_events **events, unsigned int which, int netns)
 {
 	struct vfioext_events *new;
@@ -71,10 +83,11 @@ int vfioext_events_open(struct vfioext_events **events, unsigned int which, int 
 	ret = netns < 0 ? netlink_open(&new->netlink) : open_in_namespace(&new->netlink, netns);
 	if (ret)
 		goto err_free;
-	if (which & VFIOEXT_EVENTS_REMOVAL)
-		ret = join(&new->netlink, new->netlink.removal_group);
-	if (!ret && which & VFIOEXT_EVENTS_GROUP)
-		ret = join(&new->netlink, new->netlink.group_group);
+	new->which = which;
+	/* The controller's group bears its own number. */
+	ret = join(&new->netlink, GENL_ID_CTRL);
+	if (!ret)
+		ret = join_groups(new);
 	if (ret)
 		goto err_close;
 	*events = new;
@@ -161,6 +174,19 @@ static void check_sequence(struct dispatch *dispatch, enum kind kind, uint32_t s
 	events->sequences[kind] = sequence;
 }
 
+/* The module was loaded anew: other numbers, and nobody knows what was missed. */
+static void on_family(struct dispatch *dispatch, const struct nlmsghdr *header)
+{
+	struct vfioext_events *events = dispatch->events;
+	const struct genlmsghdr *genl = mnl_nlmsg_get_payload(header);
+
+	if (genl->cmd != CTRL_CMD_NEWFAMILY || netlink_learn_family(&events->netlink, header) ||
+	    join_groups(events))
+		return;
+	memset(events->started, 0, sizeof(events->started));
+	deliver_loss(dispatch, 0);
+}
+
 static int on_event(const struct nlmsghdr *header, void *data)
 {
 	const struct genlmsghdr *genl = mnl_nlmsg_get_payload(header);
@@ -169,6 +195,10 @@ static int on_event(const struct nlmsghdr *header, void *data)
 	struct attributes attributes;
 	enum kind kind;
 
+	if (mnl_nlmsg_get_payload_len(header) < sizeof(*genl))
+		return MNL_CB_OK;
+	if (header->nlmsg_type == GENL_ID_CTRL)
+		on_family(dispatch, header);
 	if (header->nlmsg_type != dispatch->events->netlink.family ||
 	    attributes_parse(header, &attributes) || !event_type(genl->cmd, &event.type, &kind))
 		return MNL_CB_OK;

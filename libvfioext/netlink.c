@@ -145,12 +145,32 @@ static int take_multicast_group(const struct nlattr *nest, struct netlink *netli
 	return 0;
 }
 
-static int take_family(const struct nlmsghdr *header, void *data)
+static bool names_family(const struct nlmsghdr *header)
 {
-	struct exchange *exchange = data;
-	struct netlink *netlink = exchange->data;
+	const struct nlattr *attr;
+
+	mnl_attr_for_each(attr, header, sizeof(struct genlmsghdr))
+		if (mnl_attr_get_type(attr) == CTRL_ATTR_FAMILY_NAME &&
+		    mnl_attr_validate(attr, MNL_TYPE_NUL_STRING) >= 0)
+			return !strcmp(mnl_attr_get_str(attr), VFIOEXT_FAMILY_NAME);
+	return false;
+}
+
+/*
+ * Learn the numbers of the family from what the controller says. Return: 0,
+ * -ENOENT if it speaks of another family, -EBADMSG.
+ */
+int netlink_learn_family(struct netlink *netlink, const struct nlmsghdr *header)
+{
 	const struct nlattr *attr, *group;
 
+	if (mnl_nlmsg_get_payload_len(header) < sizeof(struct genlmsghdr))
+		return -EBADMSG;
+	if (!names_family(header))
+		return -ENOENT;
+	netlink->family = 0;
+	netlink->removal_group = 0;
+	netlink->group_group = 0;
 	mnl_attr_for_each(attr, header, sizeof(struct genlmsghdr)) {
 		if (mnl_attr_get_type(attr) == CTRL_ATTR_FAMILY_ID &&
 		    mnl_attr_validate(attr, MNL_TYPE_U16) >= 0)
@@ -158,12 +178,23 @@ static int take_family(const struct nlmsghdr *header, void *data)
 		if (mnl_attr_get_type(attr) != CTRL_ATTR_MCAST_GROUPS)
 			continue;
 		mnl_attr_for_each_nested(group, attr)
-			if (take_multicast_group(group, netlink)) {
-				errno = EBADMSG;
-				return MNL_CB_ERROR;
-			}
+			if (take_multicast_group(group, netlink))
+				return -EBADMSG;
 	}
-	return MNL_CB_OK;
+	if (!netlink->family || !netlink->removal_group || !netlink->group_group)
+		return -EBADMSG;
+	return 0;
+}
+
+static int take_family(const struct nlmsghdr *header, void *data)
+{
+	struct exchange *exchange = data;
+	int ret = netlink_learn_family(exchange->data, header);
+
+	if (!ret)
+		return MNL_CB_OK;
+	errno = -ret;
+	return MNL_CB_ERROR;
 }
 
 /* Asking for the family loads the module, where that is allowed. */
@@ -182,20 +213,13 @@ static int find_family(struct netlink *netlink)
 	genl->version = 1;
 	mnl_attr_put_strz(request.header, CTRL_ATTR_FAMILY_NAME, VFIOEXT_FAMILY_NAME);
 	ret = exchange_run(netlink, request.header, take_family, &exchange);
-	if (ret == -ENOENT)
-		return -EPROTONOSUPPORT;
-	if (!ret && (!netlink->family || !netlink->removal_group || !netlink->group_group))
-		return -EBADMSG;
-	return ret;
+	return ret == -ENOENT ? -EPROTONOSUPPORT : ret;
 }
 
 int netlink_open(struct netlink *netlink)
 {
 	int on = 1, ret;
 
-	netlink->family = 0;
-	netlink->removal_group = 0;
-	netlink->group_group = 0;
 	netlink->socket = mnl_socket_open2(NETLINK_GENERIC, SOCK_CLOEXEC);
 	if (!netlink->socket)
 		return -errno;

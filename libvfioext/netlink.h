@@ -38,6 +38,7 @@ typedef int (*answer_fn)(const struct attributes *attributes, void *data);
 
 int netlink_open(struct netlink *netlink);
 void netlink_close(struct netlink *netlink);
+int netlink_learn_family(struct netlink *netlink, const struct nlmsghdr *header);
 
 void request_begin(struct request *request, uint8_t command, uint16_t flags);
 int request_put_string(struct request *request, uint16_t type, const char *value);

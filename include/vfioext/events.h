@@ -19,8 +19,9 @@ struct vfioext_events;
 
 /**
  * enum vfioext_event_type - what an event tells
- * @VFIOEXT_EVENT_LOST: events were lost; @lost of the event says how many, 0 if
- *	that is not known. Call vfioext_events_resync().
+ * @VFIOEXT_EVENT_LOST: events were lost, or the module was loaded anew; @lost of
+ *	the event says how many, 0 if that is not known. Call
+ *	vfioext_events_resync().
  * @VFIOEXT_EVENT_CURRENT: vfioext_events_resync() found this removal under way
  *
  * The others are the events of the netlink family of the same names.
@@ -76,7 +77,8 @@ typedef void (*vfioext_event_fn)(const struct vfioext_event *event, void *data);
  * @netns: file descriptor of the network namespace to open the socket in, or -1
  *	for the caller's own; events reach all of them
  *
- * To learn of removals that began before, call vfioext_events_resync() after.
+ * To learn of removals that began before, call vfioext_events_resync() after. A
+ * subscription outlasts the module: when that is loaded anew, events go on.
  *
  * Return: 0, -EPROTONOSUPPORT if the module is not loaded (a holder then has its
  * request eventfd alone, vfioext_device_request_eventfd()), -EINVAL, -ENOMEM, or
