@@ -270,6 +270,47 @@ TEST_F(netlink, malformed)
 	EXPECT_REFUSED(ENOENT, header);
 }
 
+/* One removal, by its number. */
+TEST_F(netlink, removal_get)
+{
+	struct holder_process holder = holder_start(EDU, HOLDER_STUBBORN);
+	const struct nlmsghdr *answer = (void *)self->buffer;
+	struct nlmsghdr *header;
+	const struct nlattr *attr;
+	unsigned int told = 0;
+	uint32_t id;
+
+	ASSERT_EQ(0, vfioext_removal_start(self->ctx, EDU, NULL, &id));
+	header = begin(self->buffer, self->family, VFIOEXT_CMD_REMOVAL_GET, 0);
+	header->nlmsg_flags &= ~NLM_F_ACK;
+	mnl_attr_put_u32(header, VFIOEXT_A_REMOVAL_ID, id);
+	ASSERT_LT(0, mnl_socket_sendto(self->socket, header, header->nlmsg_len));
+	ASSERT_LT(0, mnl_socket_recvfrom(self->socket, self->buffer, sizeof(self->buffer)));
+	ASSERT_EQ(self->family, answer->nlmsg_type);
+	mnl_attr_for_each(attr, answer, sizeof(struct genlmsghdr)) {
+		switch (mnl_attr_get_type(attr)) {
+		case VFIOEXT_A_REMOVAL_ID:
+			told += mnl_attr_get_u32(attr) == id;
+			break;
+		case VFIOEXT_A_DEVICE_NAME:
+			told += !strcmp(EDU, mnl_attr_get_str(attr));
+			break;
+		case VFIOEXT_A_ORIGIN:
+			told += mnl_attr_get_u32(attr) == VFIOEXT_ORIGIN_ASKED;
+			break;
+		case VFIOEXT_A_HANDLES:
+			told += mnl_attr_get_u32(attr) == 1;
+			break;
+		}
+	}
+	EXPECT_EQ(4, told);
+	EXPECT_EQ(0, vfioext_removal_cancel(self->ctx, id));
+	header = begin(self->buffer, self->family, VFIOEXT_CMD_REMOVAL_GET, 0);
+	mnl_attr_put_u32(header, VFIOEXT_A_REMOVAL_ID, id);
+	EXPECT_REFUSED(ENOENT, header);
+	holder_kill(&holder);
+}
+
 TEST_F(netlink, unknown_command)
 {
 	char text[256];
