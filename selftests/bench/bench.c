@@ -21,7 +21,7 @@
 #include "vfioext_consumer.h"
 
 #define REPETITIONS 7
-#define UNBINDS 40
+#define UNBINDS 150
 #define PROCESSES 1000
 #define FDS 100
 #define GROUPS 64

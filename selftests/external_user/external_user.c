@@ -263,11 +263,28 @@ TEST_F(external_user, removal_waits)
 	EXPECT_EQ(VFIOEXT_OUTCOME_LET_GO, self->event.outcome);
 }
 
+static int module_references(void)
+{
+	FILE *file = fopen("/sys/module/vfioext/refcnt", "r");
+	int nr = -1;
+
+	if (!file || fscanf(file, "%d", &nr) != 1)
+		abort();
+	fclose(file);
+	return nr;
+}
+
+/* Not only because the consumer's module needs it: KVM's lets go of the symbols. */
 TEST_F(external_user, module_stays_while_held)
 {
+	int before = module_references();
+
 	ASSERT_LE(0, attach(self->consumer, self->group));
+	EXPECT_EQ(before + 1, module_references());
 	EXPECT_NE(0, try_run("rmmod vfioext 2>/dev/null"));
 	EXPECT_EQ(1, users(self->ctx, self->info.group));
+	EXPECT_EQ(0, detach(self->consumer));
+	EXPECT_EQ(before, module_references());
 }
 
 /* A second device that joins a held group is held back too. */

@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <linux/vfio.h>
 #include <poll.h>
+#include <pthread.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -180,6 +181,36 @@ static void hold_by_mapping(struct vfioext_device *device, int ready)
 	pause_forever();
 }
 
+struct thread_data {
+	const char *name;
+	int ready;
+};
+
+static void *hold_in_thread(void *data)
+{
+	const struct thread_data *thread = data;
+	struct vfioext *ctx = test_context();
+	struct vfioext_device *device;
+
+	if (unshare(CLONE_FILES) || vfioext_device_open(ctx, thread->name, &device))
+		DIE("in a thread: %s", vfioext_message(ctx));
+	tell_ready(thread->ready);
+	pause_forever();
+	return NULL;
+}
+
+/* The first thread ends; the process lives on in the other. */
+static void hold_by_thread(const char *name, int ready)
+{
+	static struct thread_data data;
+	pthread_t thread;
+
+	data = (struct thread_data){ .name = name, .ready = ready };
+	if (pthread_create(&thread, NULL, hold_in_thread, &data))
+		DIE("a thread");
+	pthread_exit(NULL);
+}
+
 static void on_sigbus(int signal)
 {
 	(void)signal;
@@ -196,6 +227,8 @@ static void hold(const char *name, enum holder_kind kind, int ready)
 	/* Not the namespace's first process: the kernel spares that one SIGBUS. */
 	if (kind == HOLDER_NAMESPACES && (fork() || fork()))
 		pause_forever();
+	if (kind == HOLDER_THREAD)
+		hold_by_thread(name, ready);
 	if (vfioext_device_open(ctx, name, &device))
 		DIE("%s: %s", name, vfioext_message(ctx));
 

@@ -21,6 +21,7 @@ enum holder_kind {
 	HOLDER_EXTENDER,	/* asks for 300 ms more, five times, then nothing */
 	HOLDER_MAPPING,		/* has a mapping alone, inherited by fork */
 	HOLDER_CATCHER,		/* catches SIGBUS, and goes on at the first */
+	HOLDER_THREAD,		/* nothing; a thread with descriptors of its own holds it */
 	HOLDER_NAMESPACES,	/* nothing, in namespaces of its own */
 };
 

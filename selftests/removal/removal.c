@@ -304,6 +304,25 @@ TEST_F(removal, holder_by_mapping_alone)
 	EXPECT_EQ(VFIOEXT_OUTCOME_SIGNALED, self->event.outcome);
 }
 
+TEST_F(removal, holder_in_a_thread)
+{
+	struct vfioext_holders holders;
+	uint32_t id;
+
+	self->holder = holder_start(EDU, HOLDER_THREAD);
+	ASSERT_EQ(0, vfioext_device_holders(self->ctx, EDU, &holders));
+	ASSERT_EQ(1, holders.nr);
+	EXPECT_EQ(self->holder.pid, holders.list[0].pid);
+	EXPECT_EQ(1, holders.list[0].device_fds);
+	EXPECT_EQ(0, holders.unaccounted);
+	vfioext_holders_release(&holders);
+	ASSERT_EQ(0, start(self->ctx, 200, VFIOEXT_ACTION_SIGBUS, &id));
+	EXPECT_EQ(SIGBUS, holder_wait(&self->holder, 2000));
+	ASSERT_TRUE(wait_event(self->events, EDU, VFIOEXT_EVENT_REMOVAL_RELEASED, 2000,
+			       &self->event));
+	EXPECT_EQ(VFIOEXT_OUTCOME_SIGNALED, self->event.outcome);
+}
+
 TEST_F(removal, holder_in_other_namespaces)
 {
 	struct vfioext_holders holders;
