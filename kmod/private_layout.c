@@ -9,9 +9,9 @@
 #include <linux/btf.h>
 #include <linux/fs.h>
 #include <linux/iommu.h>
-#include <linux/kernel_read_file.h>
 #include <linux/module.h>
 #include <linux/mutex.h>
+#include <linux/sizes.h>
 #include <linux/vfio.h>
 #include <linux/vmalloc.h>
 
@@ -216,16 +216,43 @@ static const char *__init walk_types(struct btf_blob *blob, bool take)
 	return NULL;
 }
 
+/*
+ * Not kernel_read_file(): that is for what the kernel is to trust, and security
+ * modules of newer kernels warn of a kind they do not know.
+ */
+static ssize_t __init read_file(const char *path, void **data)
+{
+	struct file *file = filp_open(path, O_RDONLY, 0);
+	loff_t size, at = 0;
+	ssize_t ret;
+
+	if (IS_ERR(file))
+		return PTR_ERR(file);
+	ret = -EFBIG;
+	size = i_size_read(file_inode(file));
+	if (size <= 0 || size > SZ_256M)
+		goto out_close;
+	ret = -ENOMEM;
+	*data = vmalloc(size);
+	if (!*data)
+		goto out_close;
+	do {
+		ret = kernel_read(file, *data + at, size - at, &at);
+	} while (ret > 0 && at < size);
+out_close:
+	fput(file);
+	return ret < 0 ? ret : at;
+}
+
 static const char *__init read_blob(struct btf_blob *blob, const char *path,
 				    const struct btf_blob *base)
 {
 	const struct btf_header *header;
 	const char *why;
-	size_t size = 0;
 	ssize_t len;
 
 	*blob = (struct btf_blob){ .base = base };
-	len = kernel_read_file_from_path(path, 0, &blob->data, INT_MAX, &size, READING_UNKNOWN);
+	len = read_file(path, &blob->data);
 	if (len < 0)
 		return "no BTF below " BTF_DIRECTORY;
 
