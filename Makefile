@@ -7,14 +7,9 @@ prefix ?= /usr/local
 export KERNEL BUILD prefix DESTDIR
 
 cache := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/vfioext
-kernel_root := $(cache)/kernels/$(KERNEL)
-release = $(shell cat $(kernel_root)/release)
-kbuild = $(kernel_root)/lib/modules/$(release)/build
-module_src := $(BUILD)/$(KERNEL)/src
-module_root = $(BUILD)/$(KERNEL)/root/lib/modules/$(release)
+release = $(shell cat $(cache)/kernels/$(KERNEL)/release)
 export KSELFTEST := $(cache)/source-6.1/tools/testing/selftests
 
-module_files := Kbuild $(wildcard kmod/* include/*/*.h include/*/*/*.h selftests/modules/*)
 user_dirs := libvfioext tools selftests
 
 .PHONY: help
@@ -37,12 +32,8 @@ setup:
 	@scripts/fetch-kernel $(KERNEL)
 	@scripts/fetch-source
 
-# Each kernel has a copy of the sources to build in, so that this tree stays clean.
 modules: setup
-	@mkdir -p $(module_src)
-	@cp -pu --parents $(module_files) $(module_src)
-	@$(MAKE) --no-print-directory -s -C $(kbuild) M=$(module_src) VFIOEXT_SELFTESTS=1 \
-		W=1 KCFLAGS=-Werror modules 2>&1 | { grep -v 'Skipping BTF' || :; }; \
+	@scripts/build-modules $(KERNEL) modules 2>&1 | { grep -v 'Skipping BTF' || :; }; \
 		exit $${PIPESTATUS[0]}
 	@scripts/stage-modules $(KERNEL)
 
@@ -73,7 +64,7 @@ generate: setup
 .PHONY: install
 install: all
 	@mkdir -p $(DESTDIR)/lib/modules/$(release)/updates
-	@cp $(module_src)/kmod/vfioext.ko $(DESTDIR)/lib/modules/$(release)/updates/
+	@cp $(BUILD)/$(KERNEL)/src/kmod/vfioext.ko $(DESTDIR)/lib/modules/$(release)/updates/
 	@for dir in libvfioext tools; do $(MAKE) --no-print-directory -C $$dir install || exit; done
 
 .PHONY: clean
