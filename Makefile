@@ -8,6 +8,7 @@ export KERNEL BUILD prefix DESTDIR
 
 cache := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/vfioext
 release = $(shell cat $(cache)/kernels/$(KERNEL)/release)
+export KERNEL_HEADERS := $(cache)/source-6.12/include/uapi
 export KSELFTEST := $(cache)/source-6.1/tools/testing/selftests
 
 user_dirs := libvfioext tools selftests
@@ -17,6 +18,7 @@ help:
 	@echo 'make all             build modules, libraries, tool and tests'
 	@echo 'make demo            take devices back from their holders, in a VM'
 	@echo 'make check           everything that is tested, and lint'
+	@echo 'make check-matrix    the same on every kernel: 6.1, 6.12, 7.2, debug, kcsan'
 	@echo 'make lint            what can be found without running anything'
 	@echo 'make bench           measure, in a VM, and write Documentation/benchmarks.md'
 	@echo "make vm CMD='…'      run a command in a VM [KERNEL=] [QEMU_ARGS=] [TIMEOUT=]"
@@ -48,9 +50,14 @@ vm: all
 demo: all
 	@TIMEOUT=$${TIMEOUT:-180} selftests/vm/run selftests/demo/demo
 
-.PHONY: check lint bench generate
+.PHONY: check check-matrix lint bench generate
 check: all lint
 	@selftests/run
+
+kernels := 6.1 6.12 7.2 debug kcsan
+check-matrix:
+	@for kernel in $(kernels); do $(MAKE) --no-print-directory all KERNEL=$$kernel || exit; done
+	@selftests/run $(kernels)
 
 lint: all
 	@scripts/lint

@@ -218,6 +218,26 @@ static struct tracked_device *tracked_device_create(struct device *dev, struct v
 	return td;
 }
 
+/* Take note of a device, unless that was done before. The lock is held. */
+static struct tracked_device *track(struct device *dev, struct vfio_device *vdev)
+{
+	struct iommu_group *iommu_group = iommu_group_get(dev);
+	struct tracked_device *td = NULL;
+
+	lockdep_assert_held(&tracking_lock);
+
+	if (iommu_group && !tracked_device_of(dev)) {
+		get_device(&vdev->device);
+		td = tracked_device_create(dev, vdev, iommu_group);
+		if (!td) {
+			put_device(&vdev->device);
+			dev_warn(dev, "vfioext: no memory to keep track of the device\n");
+		}
+	}
+	iommu_group_put(iommu_group);
+	return td;
+}
+
 /**
  * track_device() - take note of a device, if it is a VFIO device
  * @dev: a device that has a driver
@@ -231,23 +251,24 @@ struct tracked_device *track_device(struct device *dev)
 {
 	struct vfio_device *vdev = find_vfio_device(dev);
 	struct tracked_device *td = NULL;
-	struct iommu_group *iommu_group;
-
-	lockdep_assert_held(&tracking_lock);
 
 	if (!vdev)
 		return NULL;
-	iommu_group = iommu_group_get(dev);
-	if (iommu_group && device_is_registered(&vdev->device) &&
-	    refcount_read(&vdev->refcount) && !tracked_device_of(dev)) {
-		td = tracked_device_create(dev, vdev, iommu_group);
-		if (!td)
-			dev_warn(dev, "vfioext: no memory to keep track of the device\n");
-	}
-	iommu_group_put(iommu_group);
-	if (!td)
-		put_device(&vdev->device);
+	if (device_is_registered(&vdev->device) && refcount_read(&vdev->refcount))
+		td = track(dev, vdev);
+	put_device(&vdev->device);
 	return td;
+}
+
+/**
+ * track_leaving_device() - take note of a device whose driver is being unbound
+ * @vdev: a VFIO device that somebody has open, which keeps the driver
+ *
+ * Return: the device if it is leaving and new here, or NULL.
+ */
+struct tracked_device *track_leaving_device(struct vfio_device *vdev)
+{
+	return device_is_registered(&vdev->device) ? NULL : track(vdev->dev, vdev);
 }
 
 /* Forget a device whose driver has been unbound, or all are forgotten. */

@@ -125,6 +125,7 @@ extern unsigned int tracking_generation;
 
 struct vfio_device *find_vfio_device(struct device *dev);
 struct tracked_device *track_device(struct device *dev);
+struct tracked_device *track_leaving_device(struct vfio_device *vdev);
 void untrack_device(struct tracked_device *td);
 void untrack_all(void);
 
@@ -164,9 +165,14 @@ static inline unsigned int tracked_device_handles(struct tracked_device *td)
 	return READ_ONCE(td->vdev->open_count);
 }
 
+/*
+ * What unbinding the driver would wait for: every reference but the device's own.
+ * A device file that is open and not bound to iommufd is no handle, and has one.
+ */
 static inline bool tracked_device_held(struct tracked_device *td)
 {
-	return tracked_device_handles(td) || tracked_group_users(td->tg);
+	return refcount_read(&td->vdev->refcount) > 1 || tracked_device_handles(td) ||
+	       tracked_group_users(td->tg);
 }
 
 #endif

@@ -8,6 +8,7 @@
 #include <linux/cdev.h>
 #include <linux/delay.h>
 #include <linux/fdtable.h>
+#include <linux/file.h>
 #include <linux/mm.h>
 #include <linux/module.h>
 #include <linux/sched/mm.h>
@@ -28,9 +29,10 @@
 #define BUSY_WAIT_US 2000
 
 /*
- * @target: what is sought
+ * @target: what is sought; NULL for every device there is
  * @found: the processes found, room for @capacity; more are counted only
- * @files: every device file seen once, to tell which handles have an owner
+ * @files: every device file seen once, to tell which handles have an owner;
+ *	referenced if every device is sought
  * @now: the process being looked into
  * @busy: mappings could not be looked at, somebody was changing them
  * @error: no memory for @files
@@ -81,6 +83,8 @@ static bool targets_file(const struct holder_target *target, const struct file *
 
 	if (!is_device_file(file))
 		return false;
+	if (!target)
+		return true;
 	vdev = private_device_of_file(file);
 	for (i = 0; i < target->nr_vdevs; i++)
 		if (target->vdevs[i] == vdev)
@@ -92,10 +96,13 @@ static void note_file(struct search *search, struct file *file)
 {
 	int ret = xa_insert(&search->files, (unsigned long)file, file, GFP_ATOMIC);
 
-	if (!ret)
+	if (!ret) {
 		search->nr_files++;
-	else if (ret != -EBUSY)
+		if (!search->target)
+			get_file(file);
+	} else if (ret != -EBUSY) {
 		search->error = ret;
+	}
 }
 
 static int look_at_fd(const void *data, struct file *file, unsigned int fd)
@@ -105,7 +112,7 @@ static int look_at_fd(const void *data, struct file *file, unsigned int fd)
 	if (!file->f_op->owner && !IS_BUILTIN(CONFIG_VFIO))
 		return 0;
 	if (vfio_file_is_group(file)) {
-		if (file->private_data == search->target->group)
+		if (search->target && file->private_data == search->target->group)
 			search->now.group_fds++;
 	} else if (targets_file(search->target, file)) {
 		search->now.device_fds++;
@@ -335,6 +342,41 @@ bool holder_is_current(const struct holder_target *target)
 	rcu_read_unlock();
 	xa_destroy(&search.files);
 	return holder_has_device(&search.now);
+}
+
+/**
+ * holders_for_each_device() - find every device that some process has open
+ * @fn: called with each, once a file; the file, and so the device, stays meanwhile
+ *
+ * Context: may sleep, but waits for nobody.
+ */
+void holders_for_each_device(void (*fn)(struct vfio_device *vdev))
+{
+	struct search search = {};
+	struct vfio_device *vdev;
+	struct task_struct *process;
+	unsigned int busy = 0;
+	unsigned long index;
+	struct file *file;
+
+	xa_init(&search.files);
+	do {
+		search.busy = false;
+		rcu_read_lock();
+		for_each_process(process)
+			look_at_process(&search, process);
+		rcu_read_unlock();
+		if (search.busy)
+			usleep_range(BUSY_WAIT_US, 2 * BUSY_WAIT_US);
+	} while (search.busy && busy++ < BUSY_RETRIES);
+
+	xa_for_each(&search.files, index, file) {
+		vdev = private_device_of_file(file);
+		if (vdev)
+			fn(vdev);
+		fput(file);
+	}
+	xa_destroy(&search.files);
 }
 
 /* The tracking_lock is held, here and below. */

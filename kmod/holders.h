@@ -63,6 +63,7 @@ void holder_target_release(struct holder_target *target);
 int holders_find(const struct holder_target *target, struct holders *holders);
 void holders_release(struct holders *holders);
 unsigned int holders_signal(const struct holders *holders);
+void holders_for_each_device(void (*fn)(struct vfio_device *vdev));
 bool holder_is_current(const struct holder_target *target);
 
 static inline bool holder_has_device(const struct holder *holder)

@@ -25,6 +25,7 @@ static int __init vfioext_init(void)
 	ret = bus_init();
 	if (ret)
 		goto err_bus;
+	removal_find_under_way();
 	return 0;
 
 err_bus:

@@ -316,6 +316,14 @@ static u32 next_delay_ms(const struct removal *removal, ktime_t now)
 	return max_t(s64, 0, ktime_ms_delta(next, now)) + 1;
 }
 
+/* Once the driver is being unbound, the device's own reference is gone. */
+static bool is_waited_for(const struct removal *removal)
+{
+	if (removal->origin == VFIOEXT_ORIGIN_ASKED)
+		return tracked_device_held(removal->td);
+	return refcount_read(&removal->td->vdev->refcount);
+}
+
 /* Return: false if the removal has ended. The lock may have been dropped. */
 static bool tick(struct removal *removal)
 {
@@ -338,7 +346,7 @@ static bool tick(struct removal *removal)
 		return false;
 	if (!ktime_before(now, removal->next_report)) {
 		removal->next_report = ktime_add_ms(now, REPORT_INTERVAL_MS);
-		if (tracked_device_held(removal->td))
+		if (is_waited_for(removal))
 			report(removal);
 		if (asked && removal->state != VFIOEXT_STATE_ENDED)
 			ask_driver(removal);
@@ -558,6 +566,27 @@ void removal_driver_found(struct device *dev)
 	if (td && is_being_removed(td->vdev))
 		kernel_removal(td);
 	mutex_unlock(&tracking_lock);
+}
+
+/*
+ * From 6.6 on vfio takes a device out of its class before it waits: then only who
+ * has it open leads to it.
+ */
+static void holder_found(struct vfio_device *vdev)
+{
+	struct tracked_device *td;
+
+	mutex_lock(&tracking_lock);
+	td = track_leaving_device(vdev);
+	if (td)
+		kernel_removal(td);
+	mutex_unlock(&tracking_lock);
+}
+
+/* Take up removals that began before the buses were watched. */
+void removal_find_under_way(void)
+{
+	holders_for_each_device(holder_found);
 }
 
 int removal_init(void)

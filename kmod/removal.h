@@ -64,6 +64,7 @@ extern struct list_head removals;
 int removal_init(void);
 void removal_exit(void);
 
+void removal_find_under_way(void);
 void removal_driver_found(struct device *dev);
 void removal_driver_unbinds(struct device *dev);
 void removal_driver_unbound(struct device *dev);

@@ -195,6 +195,60 @@ TEST_F(external_user, owner_gone)
 	EXPECT_EQ(0, vfioext_device_open(self->ctx, EDU, &self->device));
 }
 
+/* Registers of edu's DMA engine, by 8 bytes; the device's own memory is at 0x40000. */
+enum { DMA_SOURCE = 0x80 / 8, DMA_TARGET = 0x88 / 8, DMA_COUNT = 0x90 / 8, DMA_COMMAND = 0x98 / 8 };
+#define DMA_START 0x1
+#define DMA_TO_MEMORY 0x2
+#define DMA_OWN_MEMORY 0x40000
+
+/* Have the device write 64 zeroes; false if it does not say that it has. */
+static bool dma_to(volatile uint64_t *bar, uint64_t iova)
+{
+	long deadline = now_ms() + 5000;
+
+	bar[DMA_SOURCE] = DMA_OWN_MEMORY;
+	bar[DMA_TARGET] = iova;
+	bar[DMA_COUNT] = 64;
+	bar[DMA_COMMAND] = DMA_START | DMA_TO_MEMORY;
+	while (bar[DMA_COMMAND] & DMA_START && now_ms() < deadline)
+		usleep(10000);
+	return !(bar[DMA_COMMAND] & DMA_START);
+}
+
+/* The device reaches what the consumer mapped, and no longer once it is unmapped. */
+TEST_F(external_user, dma)
+{
+	unsigned char *page = mmap(NULL, 4096, PROT_READ | PROT_WRITE,
+				   MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	struct consumer_map request = { .iova = 0x100000 };
+	const uint64_t config = (uint64_t)VFIO_PCI_CONFIG_REGION_INDEX << 40;
+	uint16_t memory_and_master = 6;
+	uint64_t size;
+	void *bar;
+
+	ASSERT_EQ(2, pwrite(vfioext_device_fd(self->device), &memory_and_master, 2, config + 4));
+	ASSERT_EQ(0, vfioext_device_map_region(self->device, 0, &bar, &size));
+	ASSERT_LE(0, attach(self->consumer, self->group));
+	memset(page, 0x5a, 4096);
+	ASSERT_EQ(0, map(self->consumer, page, 0x100000, 4096));
+	EXPECT_TRUE(dma_to(bar, 0x100000));
+	EXPECT_EQ(0, page[0]);
+	EXPECT_EQ(0, page[63]);
+	EXPECT_EQ(0x5a, page[64]);
+
+	memset(page, 0x5a, 4096);
+	EXPECT_EQ(0, ioctl(self->consumer, CONSUMER_UNMAP, &request));
+	EXPECT_TRUE(dma_to(bar, 0x100000));
+	EXPECT_EQ(0x5a, page[0]);
+
+	/* And what is mapped when the consumer goes goes with it. */
+	ASSERT_EQ(0, map(self->consumer, page, 0x100000, 4096));
+	EXPECT_EQ(0, detach(self->consumer));
+	EXPECT_TRUE(dma_to(bar, 0x100000));
+	EXPECT_EQ(0x5a, page[0]);
+	EXPECT_EQ(0, munmap(bar, size));
+}
+
 TEST_F(external_user, two_consumers)
 {
 	ASSERT_LE(0, attach(self->consumer, self->group));

@@ -53,4 +53,10 @@ bool wait_event(struct vfioext_events *events, const char *device, enum vfioext_
 
 long now_ms(void);
 
+/*
+ * By how much a kernel that checks itself may be slower; the waiting times here
+ * are multiplied by it.
+ */
+int slowness(void);
+
 #endif

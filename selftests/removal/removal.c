@@ -16,7 +16,7 @@
 #include "../lib/test.h"
 
 /* How far from the moment it was due something may happen. */
-#define TOLERANCE_MS 100
+#define TOLERANCE_MS (100 * slowness())
 
 FIXTURE(removal) {
 	struct vfioext *ctx;
