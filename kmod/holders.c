@@ -151,7 +151,8 @@ static void look_at_process(struct search *search, struct task_struct *process)
 	struct task_struct *thread;
 
 	memset(&search->now, 0, sizeof(search->now));
-	for_each_thread(process, thread) {
+	/* Not for_each_thread(), which checks a lock that no module can see. */
+	list_for_each_entry_rcu(thread, &process->signal->thread_head, thread_node) {
 		task_lock(thread);
 		if (thread->files && thread->files != last_files) {
 			last_files = thread->files;

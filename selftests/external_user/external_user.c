@@ -241,7 +241,7 @@ TEST_F(external_user, dma)
 	EXPECT_TRUE(dma_to(bar, 0x100000));
 	EXPECT_EQ(0x5a, page[0]);
 
-	/* And what is mapped when the consumer goes goes with it. */
+	/* The consumer takes what it has mapped along. */
 	ASSERT_EQ(0, map(self->consumer, page, 0x100000, 4096));
 	EXPECT_EQ(0, detach(self->consumer));
 	EXPECT_TRUE(dma_to(bar, 0x100000));

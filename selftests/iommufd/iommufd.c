@@ -166,7 +166,7 @@ TEST_F(iommufd, asked_of_a_bound_one)
 	EXPECT_EQ(VFIOEXT_OUTCOME_SIGNALED, self->event.outcome);
 }
 
-static void take_from(struct __test_metadata *_metadata, FIXTURE_DATA(iommufd) *self,
+static void take_from(struct __test_metadata *_metadata, struct _test_data_iommufd *self,
 		      enum stage stage)
 {
 	pid_t child;
