@@ -19,6 +19,8 @@ help:
 	@echo 'make demo            take devices back from their holders, in a VM'
 	@echo 'make check           everything that is tested, and lint'
 	@echo 'make check-matrix    the same on every kernel: 6.1, 6.12, 7.2, debug, kcsan'
+	@echo 'make stress          everything at once, at random [SECONDS=120] [SEED=] [KERNEL=]'
+	@echo 'make fuzz            the netlink family, with all it does not expect [SECONDS=600] [SEED=]'
 	@echo 'make lint            what can be found without running anything'
 	@echo 'make bench           measure, in a VM, and write Documentation/benchmarks.md'
 	@echo "make vm CMD='…'      run a command in a VM [KERNEL=] [QEMU_ARGS=] [TIMEOUT=]"
@@ -54,10 +56,21 @@ demo: all
 check: all lint
 	@selftests/run
 
+.PHONY: stress fuzz
+stress: SECONDS ?= 120
+stress: all
+	@TIMEOUT=$$(($(SECONDS) + 300)) selftests/vm/run \
+		"build/selftests/stress/stress $(SECONDS) $(SEED)"
+
+fuzz: SECONDS ?= 600
+fuzz: all
+	@TIMEOUT=$$(($(SECONDS) + 300)) selftests/vm/run \
+		"build/selftests/fuzz/netlink $(SECONDS) $(SEED)"
+
 kernels := 6.1 6.12 7.2 debug kcsan
 check-matrix:
 	@for kernel in $(kernels); do $(MAKE) --no-print-directory all KERNEL=$$kernel || exit; done
-	@selftests/run $(kernels)
+	@STRESS=1 selftests/run $(kernels)
 
 lint: all
 	@scripts/lint

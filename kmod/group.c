@@ -129,7 +129,31 @@ struct tracked_group *tracked_group_get(struct vfio_group *group)
 	return tg;
 }
 
-/* Whether the private members of the group may be used. */
+/**
+ * tracked_group_hold() - keep vfio from freeing a group
+ * @tg: the group; tracking_lock is held
+ *
+ * A group is known here for longer than vfio has it: vfio frees it with its last
+ * device, which is before the notification that the driver was unbound.
+ *
+ * Return: a device to be given to vfio_registration_put(), or NULL if the group
+ * may be gone.
+ */
+struct vfio_device *tracked_group_hold(struct tracked_group *tg)
+{
+	struct tracked_device *td;
+
+	lockdep_assert_held(&tracking_lock);
+	list_for_each_entry(td, &tg->devices, group_node)
+		if (vfio_registration_get(td->vdev))
+			return td->vdev;
+	return NULL;
+}
+
+/*
+ * Whether the private members of the group may be used; it is held, or a file of
+ * it is open.
+ */
 bool tracked_group_proved(struct tracked_group *tg)
 {
 	return private_layout_proved(tg->group, tg->iommu_group);
@@ -218,15 +242,21 @@ static struct tracked_device *tracked_device_create(struct device *dev, struct v
 	return td;
 }
 
-/* Take note of a device, unless that was done before. The lock is held. */
+/*
+ * Take note of a device, unless that was done before. The lock is held. It has its
+ * group for as long as it is registered.
+ */
 static struct tracked_device *track(struct device *dev, struct vfio_device *vdev)
 {
-	struct iommu_group *iommu_group = iommu_group_get(dev);
 	struct tracked_device *td = NULL;
+	struct iommu_group *iommu_group;
 
 	lockdep_assert_held(&tracking_lock);
 
-	if (iommu_group && !tracked_device_of(dev)) {
+	if (tracked_device_of(dev) || !vfio_registration_get(vdev))
+		return NULL;
+	iommu_group = iommu_group_get(dev);
+	if (iommu_group) {
 		get_device(&vdev->device);
 		td = tracked_device_create(dev, vdev, iommu_group);
 		if (!td) {
@@ -235,6 +265,7 @@ static struct tracked_device *track(struct device *dev, struct vfio_device *vdev
 		}
 	}
 	iommu_group_put(iommu_group);
+	vfio_registration_put(vdev);
 	return td;
 }
 
@@ -254,7 +285,7 @@ struct tracked_device *track_device(struct device *dev)
 
 	if (!vdev)
 		return NULL;
-	if (device_is_registered(&vdev->device) && refcount_read(&vdev->refcount))
+	if (device_is_registered(&vdev->device))
 		td = track(dev, vdev);
 	put_device(&vdev->device);
 	return td;

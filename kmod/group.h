@@ -135,6 +135,7 @@ struct tracked_group *tracked_group_by_id(int id);
 struct tracked_group *tracked_group_find(struct vfio_group *group);
 struct tracked_group *tracked_group_get(struct vfio_group *group);
 void tracked_group_put(struct tracked_group *tg);
+struct vfio_device *tracked_group_hold(struct tracked_group *tg);
 bool tracked_group_proved(struct tracked_group *tg);
 
 int tracked_group_pin_devices(struct tracked_group *tg);

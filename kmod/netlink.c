@@ -59,7 +59,7 @@ static int put_group_name(struct sk_buff *skb, const struct tracked_group *tg)
 
 /*
  * A group in a container is viable, and user space owns its DMA; one that is not
- * must not be owned by a kernel driver.
+ * must not be owned by a kernel driver. The group is held.
  */
 static int put_group_status(struct sk_buff *skb, struct tracked_group *tg)
 {
@@ -76,13 +76,26 @@ static int put_group_status(struct sk_buff *skb, struct tracked_group *tg)
 	return ret ?: nla_put_u8(skb, VFIOEXT_A_CONTAINER_SET, container_set);
 }
 
+/* Of a group that is going there is no status. */
+static int put_group_status_if_any(struct sk_buff *skb, struct tracked_group *tg)
+{
+	struct vfio_device *vdev = tracked_group_hold(tg);
+	int ret;
+
+	if (!vdev)
+		return 0;
+	ret = put_group_status(skb, tg);
+	vfio_registration_put(vdev);
+	return ret;
+}
+
 static int put_group(struct sk_buff *skb, const void *object)
 {
 	struct tracked_group *tg = (struct tracked_group *)object;
 	struct tracked_device *td;
 	int ret;
 
-	ret = put_group_name(skb, tg) ?: put_group_status(skb, tg) ?:
+	ret = put_group_name(skb, tg) ?: put_group_status_if_any(skb, tg) ?:
 	      nla_put_u32(skb, VFIOEXT_A_EXTERNAL_USERS, tracked_group_users(tg));
 	list_for_each_entry(td, &tg->devices, group_node)
 		ret = ret ?: nla_put_string(skb, VFIOEXT_A_DEVICES, dev_name(td->dev));

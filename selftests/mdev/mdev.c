@@ -314,7 +314,7 @@ static int available(void)
 }
 
 /* As many devices as the parent has, the fixture's among them, and no more. */
-TEST_F(mdev, instances_run_out)
+TEST_F_TIMEOUT(mdev, instances_run_out, 100)
 {
 	int i, before = available();
 	char uuid[48];

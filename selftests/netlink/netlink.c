@@ -324,7 +324,7 @@ TEST_F(netlink, unknown_command)
 }
 
 /* More holders than one part of a dump has room for, each told once. */
-TEST_F(netlink, long_dump)
+TEST_F_TIMEOUT(netlink, long_dump, 300)
 {
 	struct vfioext_device *device;
 	struct vfioext_holders holders;

@@ -557,7 +557,7 @@ TEST_F(removal, driver_unload_refused)
 }
 
 /* What a subscriber does not read is lost, and it knows. */
-TEST_F(removal, lost_events)
+TEST_F_TIMEOUT(removal, lost_events, 100)
 {
 	uint32_t id;
 	int i;
@@ -575,7 +575,7 @@ TEST_F(removal, lost_events)
 	EXPECT_EQ(0, vfioext_removal_cancel(self->ctx, id));
 }
 
-TEST_F(removal, many_unbinds)
+TEST_F_TIMEOUT(removal, many_unbinds, 300)
 {
 	pid_t opener = fork();
 	int i;
