@@ -17,8 +17,8 @@ user_dirs := libvfioext tools selftests
 help:
 	@echo 'make all             build modules, libraries, tool and tests'
 	@echo 'make demo            take devices back from their holders, in a VM'
-	@echo 'make check           everything that is tested, and lint'
-	@echo 'make check-matrix    the same on every kernel: 6.1, 6.12, 7.2, debug, kcsan'
+	@echo 'make check           everything that is tested, and lint [KERNELS=]'
+	@echo 'make check-matrix    the same on 6.1, 6.12, 7.2, debug and kcsan, and stress'
 	@echo 'make stress          everything at once, at random [SECONDS=120] [SEED=] [KERNEL=]'
 	@echo 'make fuzz            the netlink family, with all it does not expect [SECONDS=600] [SEED=]'
 	@echo 'make lint            what can be found without running anything'
@@ -53,8 +53,10 @@ demo: all
 	@TIMEOUT=$${TIMEOUT:-180} selftests/vm/run selftests/demo/demo
 
 .PHONY: check check-matrix lint bench generate
-check: all lint
-	@selftests/run
+KERNELS ?= $(KERNEL)
+check: lint
+	@for kernel in $(KERNELS); do $(MAKE) --no-print-directory all KERNEL=$$kernel || exit; done
+	@selftests/run $(KERNELS)
 
 .PHONY: stress fuzz
 stress: SECONDS ?= 120
@@ -67,10 +69,8 @@ fuzz: all
 	@TIMEOUT=$$(($(SECONDS) + 300)) selftests/vm/run \
 		"build/selftests/fuzz/netlink $(SECONDS) $(SEED)"
 
-kernels := 6.1 6.12 7.2 debug kcsan
 check-matrix:
-	@for kernel in $(kernels); do $(MAKE) --no-print-directory all KERNEL=$$kernel || exit; done
-	@STRESS=1 selftests/run $(kernels)
+	@STRESS=1 $(MAKE) --no-print-directory check KERNELS="6.1 6.12 7.2 debug kcsan"
 
 lint: all
 	@scripts/lint

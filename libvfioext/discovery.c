@@ -44,11 +44,17 @@ static int read_group(struct vfioext *ctx, struct vfioext_device_info *info)
 static int read_pci(struct vfioext *ctx, struct vfioext_device_info *info)
 {
 	uint32_t vendor, device, subsystem_vendor = 0, subsystem_device = 0;
+	int ret;
 
-	if (sysfs_read_hex(ctx, &vendor, "bus/pci/devices/%s/vendor", info->name) ||
-	    sysfs_read_hex(ctx, &device, "bus/pci/devices/%s/device", info->name) ||
-	    sysfs_read_hex(ctx, &info->class_code, "bus/pci/devices/%s/class", info->name) ||
-	    vendor > UINT16_MAX || device > UINT16_MAX)
+	ret = sysfs_read_hex(ctx, &vendor, "bus/pci/devices/%s/vendor", info->name);
+	if (!ret)
+		ret = sysfs_read_hex(ctx, &device, "bus/pci/devices/%s/device", info->name);
+	if (!ret)
+		ret = sysfs_read_hex(ctx, &info->class_code, "bus/pci/devices/%s/class",
+				     info->name);
+	if (ret)
+		return ret == -ENOENT ? -EIO : ret;
+	if (vendor > UINT16_MAX || device > UINT16_MAX)
 		return -EIO;
 	sysfs_read_hex(ctx, &subsystem_vendor, "bus/pci/devices/%s/subsystem_vendor", info->name);
 	sysfs_read_hex(ctx, &subsystem_device, "bus/pci/devices/%s/subsystem_device", info->name);
@@ -127,7 +133,8 @@ int vfioext_find_device(struct vfioext *ctx, const char *name, struct vfioext_de
 	if (ret == -ENODEV)
 		return context_fail(ctx, ret, "no PCI device or mdev is called %s", name);
 	if (ret)
-		return context_fail(ctx, ret, "sysfs does not describe %s as expected", name);
+		return context_fail(ctx, ret, "sysfs does not describe %s as expected: %s", name,
+				    strerror(-ret));
 	return 0;
 }
 

@@ -19,6 +19,7 @@ struct exchange {
 	answer_fn fn;
 	void *data;
 	bool interrupted;
+	bool ended;
 };
 
 static int take_extack_text(const struct nlattr *attr, void *data)
@@ -61,6 +62,7 @@ static int on_error(const struct nlmsghdr *header, void *data)
 		}
 		offset += MNL_ALIGN(error->msg.nlmsg_len) - sizeof(error->msg);
 	}
+	exchange->ended = true;
 	take_message(exchange->ctx, header, offset);
 	if (!error->error)
 		return MNL_CB_STOP;
@@ -78,6 +80,7 @@ static int on_done(const struct nlmsghdr *header, void *data)
 		memcpy(&error, mnl_nlmsg_get_payload(header), sizeof(error));
 	if (header->nlmsg_flags & NLM_F_DUMP_INTR)
 		exchange->interrupted = true;
+	exchange->ended = true;
 	take_message(exchange->ctx, header, sizeof(error));
 	if (error >= 0)
 		return MNL_CB_STOP;
@@ -351,10 +354,15 @@ static int on_answer(const struct nlmsghdr *header, void *data)
 	ret = attributes_parse(header, &attributes);
 	if (!ret && exchange->fn)
 		ret = exchange->fn(&attributes, exchange->data);
-	if (!ret)
+	if (ret) {
+		errno = -ret;
+		return MNL_CB_ERROR;
+	}
+	if (header->nlmsg_flags & NLM_F_MULTI)
 		return MNL_CB_OK;
-	errno = -ret;
-	return MNL_CB_ERROR;
+	/* The one answer ends the exchange; there is no acknowledgement to come. */
+	exchange->ended = true;
+	return MNL_CB_STOP;
 }
 
 static int run_once(struct vfioext *ctx, struct request *request, struct exchange *exchange)
@@ -370,9 +378,10 @@ static int run_once(struct vfioext *ctx, struct request *request, struct exchang
 			return ret;
 	}
 	request->header->nlmsg_type = ctx->netlink.family;
+	exchange->ended = false;
 	ret = exchange_run(&ctx->netlink, request->header, on_answer, exchange);
 	/* What is left of a broken exchange must not answer the next. */
-	if (ret == -EBADMSG || ret == -ENOMEM || ret == -ENOBUFS || ret == -ENOSPC)
+	if (!exchange->ended)
 		netlink_close(&ctx->netlink);
 	return ret;
 }
@@ -387,7 +396,11 @@ int request_run(struct vfioext *ctx, struct request *request, answer_fn fn, void
 	int ret;
 
 	ctx->message[0] = '\0';
-	if (!(request->header->nlmsg_flags & NLM_F_DUMP))
+	/*
+	 * An answer is as good as an acknowledgement, which costs a message and can
+	 * be lost for want of memory when the work was done.
+	 */
+	if (!fn)
 		request->header->nlmsg_flags |= NLM_F_ACK;
 	ret = run_once(ctx, request, &exchange);
 	if (ret == -ENOENT && !ctx->message[0]) {
