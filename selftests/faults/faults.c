@@ -115,15 +115,15 @@ static bool is_clean(DATA *self)
 }
 
 /* A chain does its work and leaves nothing when it fails; the undo goes unharmed. */
-static void sweep(struct __test_metadata *_metadata, DATA *self, int (*chain)(DATA *self),
-		  void (*undo)(DATA *self))
+static unsigned int sweep(struct __test_metadata *_metadata, DATA *self,
+			  int (*chain)(DATA *self), void (*undo)(DATA *self))
 {
 	unsigned int n;
 	bool failed;
 	int ret;
 
 	/* What is allocated once is not to be counted. */
-	ASSERT_EQ(0, chain(self));
+	EXPECT_EQ(0, chain(self));
 	if (undo)
 		undo(self);
 	for (n = 1; n < POINTS_MAX; n++) {
@@ -143,9 +143,9 @@ static void sweep(struct __test_metadata *_metadata, DATA *self, int (*chain)(DA
 			break;
 		}
 	}
-	EXPECT_LT(1, n);
 	EXPECT_GT(POINTS_MAX, n);
 	TH_LOG("%u points", n - 1);
+	return n - 1;
 }
 
 static int get_group(DATA *self)
@@ -190,10 +190,21 @@ static int policies(DATA *self)
 	return ret ? ret : vfioext_policy_set(self->ctx, EDU, &policy);
 }
 
-/* Begun but not told of, a removal could not be called off. */
+/*
+ * Begun but not told of, a removal could not be called off. If the answer came, and
+ * it was our memory that could not take it, the removal is there to be found.
+ */
 static int start_removal(DATA *self)
 {
-	return vfioext_removal_start(self->ctx, EDU, NULL, &self->id);
+	struct vfioext_removals removals;
+	int ret = vfioext_removal_start(self->ctx, EDU, NULL, &self->id);
+
+	if (ret == -EFAULT && !vfioext_removals_get(self->ctx, &removals)) {
+		if (removals.nr)
+			vfioext_removal_cancel(self->ctx, removals.list[0].id);
+		vfioext_removals_release(&removals);
+	}
+	return ret;
 }
 
 static void cancel_removal(DATA *self)
@@ -206,8 +217,7 @@ static int extend_removal(DATA *self)
 	uint32_t extend_ms = 1;
 	int ret, cancelled;
 
-	/* The removal itself is not what is to fail here. */
-	ret = vfioext_removal_start(self->ctx, EDU, NULL, &self->id);
+	ret = start_removal(self);
 	if (ret)
 		return ret;
 	ret = vfioext_removal_extend(self->ctx, self->id, &extend_ms, NULL);
@@ -261,57 +271,58 @@ static int attach_and_map(DATA *self)
 
 TEST_F_TIMEOUT(faults, group_get, 600)
 {
-	sweep(_metadata, self, get_group, NULL);
+	EXPECT_LT(0, sweep(_metadata, self, get_group, NULL));
 }
 
 TEST_F_TIMEOUT(faults, device_get, 600)
 {
-	sweep(_metadata, self, get_device, NULL);
+	EXPECT_LT(0, sweep(_metadata, self, get_device, NULL));
 }
 
 TEST_F_TIMEOUT(faults, holder_get, 600)
 {
-	sweep(_metadata, self, get_holders, NULL);
+	EXPECT_LT(0, sweep(_metadata, self, get_holders, NULL));
 }
 
 TEST_F_TIMEOUT(faults, removal_get, 600)
 {
-	sweep(_metadata, self, get_removals, NULL);
+	EXPECT_LT(0, sweep(_metadata, self, get_removals, NULL));
 }
 
 TEST_F_TIMEOUT(faults, policy, 600)
 {
-	sweep(_metadata, self, policies, NULL);
+	EXPECT_LT(0, sweep(_metadata, self, policies, NULL));
 }
 
 TEST_F_TIMEOUT(faults, removal_start, 600)
 {
-	sweep(_metadata, self, start_removal, cancel_removal);
+	EXPECT_LT(0, sweep(_metadata, self, start_removal, cancel_removal));
 }
 
 TEST_F_TIMEOUT(faults, removal_extend, 600)
 {
-	sweep(_metadata, self, extend_removal, NULL);
+	EXPECT_LT(0, sweep(_metadata, self, extend_removal, NULL));
 }
 
 TEST_F_TIMEOUT(faults, events, 600)
 {
-	sweep(_metadata, self, subscribe, NULL);
+	EXPECT_LT(0, sweep(_metadata, self, subscribe, NULL));
 }
 
+/* A hot path: it allocates nothing. */
 TEST_F_TIMEOUT(faults, external_user, 600)
 {
-	sweep(_metadata, self, attach, detach);
+	EXPECT_EQ(0, sweep(_metadata, self, attach, detach));
 }
 
 TEST_F_TIMEOUT(faults, external_user_from_dev, 600)
 {
-	sweep(_metadata, self, attach_device, detach);
+	EXPECT_LT(0, sweep(_metadata, self, attach_device, detach));
 }
 
 TEST_F_TIMEOUT(faults, consumer_map, 600)
 {
-	sweep(_metadata, self, attach_and_map, detach);
+	EXPECT_LT(0, sweep(_metadata, self, attach_and_map, detach));
 }
 
 
@@ -338,7 +349,7 @@ TEST_F_TIMEOUT(faults, unbind, 600)
 {
 	vfioext_device_close(self->device);
 	self->device = NULL;
-	sweep(_metadata, self, unbind, rebind);
+	EXPECT_LT(0, sweep(_metadata, self, unbind, rebind));
 }
 
 static int module_file(void)
