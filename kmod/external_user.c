@@ -285,6 +285,12 @@ int vfioext_unregister_removal_notifier(struct notifier_block *nb)
 }
 EXPORT_SYMBOL_GPL(vfioext_unregister_removal_notifier);
 
+/* Whoever registers before a get, as it is told to, is seen here or refused there. */
+bool external_users_listen(void)
+{
+	return rcu_access_pointer(removal_notifiers.head);
+}
+
 /* Tell in-kernel users to let go. No lock is held: they may put the group. */
 void external_users_notify(struct tracked_group *tg, struct device *dev, u32 id,
 			   enum vfioext_origin origin)

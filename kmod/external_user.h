@@ -8,6 +8,7 @@
 struct device;
 struct tracked_group;
 
+bool external_users_listen(void);
 void external_users_notify(struct tracked_group *tg, struct device *dev, u32 id,
 			   enum vfioext_origin origin);
 

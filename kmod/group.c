@@ -261,7 +261,7 @@ static struct tracked_device *track(struct device *dev, struct vfio_device *vdev
 		td = tracked_device_create(dev, vdev, iommu_group);
 		if (!td) {
 			put_device(&vdev->device);
-			dev_warn(dev, "vfioext: no memory to keep track of the device\n");
+			dev_warn(dev, "vfioext: no memory to note the device\n");
 		}
 	}
 	iommu_group_put(iommu_group);

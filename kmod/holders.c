@@ -351,7 +351,7 @@ bool holder_is_current(const struct holder_target *target)
  *
  * Context: may sleep, but waits for nobody.
  */
-void holders_for_each_device(void (*fn)(struct vfio_device *vdev))
+void holders_for_each_device(holder_device_fn fn)
 {
 	struct search search = {};
 	struct vfio_device *vdev;

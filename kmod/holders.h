@@ -56,6 +56,8 @@ struct holders {
 	unsigned int unaccounted;
 };
 
+typedef void (*holder_device_fn)(struct vfio_device *vdev);
+
 int holder_target_device(struct holder_target *target, struct tracked_device *td);
 int holder_target_group(struct holder_target *target, struct tracked_group *tg);
 void holder_target_release(struct holder_target *target);
@@ -63,7 +65,7 @@ void holder_target_release(struct holder_target *target);
 int holders_find(const struct holder_target *target, struct holders *holders);
 void holders_release(struct holders *holders);
 unsigned int holders_signal(const struct holders *holders);
-void holders_for_each_device(void (*fn)(struct vfio_device *vdev));
+void holders_for_each_device(holder_device_fn fn);
 bool holder_is_current(const struct holder_target *target);
 
 static inline bool holder_has_device(const struct holder *holder)

@@ -592,6 +592,19 @@ int vfioext_nl_removal_extend_doit(struct sk_buff *skb, struct genl_info *info)
 	return ret;
 }
 
+/* Who begins to listen meanwhile has missed nothing that it could know of. */
+static bool is_heard(unsigned int group)
+{
+	bool heard = false;
+	struct net *net;
+
+	rcu_read_lock();
+	for_each_net_rcu(net)
+		heard = heard || genl_has_listeners(&vfioext_family, net, group);
+	rcu_read_unlock();
+	return heard;
+}
+
 /*
  * Send an event to every namespace. A number is used up even if there was no
  * memory for the event: its readers shall know that they missed one.
@@ -604,6 +617,8 @@ static void send_event(unsigned int group, u8 cmd, put_fn put, const void *objec
 
 	lockdep_assert_held(&tracking_lock);
 
+	if (!is_heard(group))
+		return;
 	skb = genlmsg_new(GENLMSG_DEFAULT_SIZE, GFP_KERNEL);
 	if (!skb)
 		return;

@@ -123,6 +123,8 @@ static void removal_put(struct removal *removal)
 
 static void queue_notify(struct removal *removal)
 {
+	if (!external_users_listen())
+		return;
 	kref_get(&removal->ref);
 	if (!queue_work(removal_wq, &removal->notify_work))
 		removal_put(removal);

@@ -360,7 +360,7 @@ static int on_answer(const struct nlmsghdr *header, void *data)
 	}
 	if (header->nlmsg_flags & NLM_F_MULTI)
 		return MNL_CB_OK;
-	/* The one answer ends the exchange; there is no acknowledgement to come. */
+	/* The one answer ends the exchange; there is no acknowledgment to come. */
 	exchange->ended = true;
 	return MNL_CB_STOP;
 }
@@ -397,7 +397,7 @@ int request_run(struct vfioext *ctx, struct request *request, answer_fn fn, void
 
 	ctx->message[0] = '\0';
 	/*
-	 * An answer is as good as an acknowledgement, which costs a message and can
+	 * An answer is as good as an acknowledgment, which costs a message and can
 	 * be lost for want of memory when the work was done.
 	 */
 	if (!fn)

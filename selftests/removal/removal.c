@@ -370,7 +370,7 @@ TEST_F(removal, module_loaded_in_the_middle)
 	vfioext_free(self->ctx);
 	child = unbind_start(EDU);
 	usleep(200000);
-	run("modprobe -r vfioext_consumer; rmmod vfioext && modprobe vfioext");
+	run("rmmod vfioext_consumer 2>/dev/null; rmmod vfioext && modprobe vfioext");
 
 	self->ctx = test_context();
 	ASSERT_EQ(0, vfioext_removals_get(self->ctx, &removals));
@@ -394,7 +394,7 @@ TEST_F(removal, module_gone_in_the_middle)
 	child = unbind_start(EDU);
 	ASSERT_TRUE(wait_event(self->events, EDU, VFIOEXT_EVENT_REMOVAL_REQUESTED, 1000,
 			       &self->event));
-	run("modprobe -r vfioext_consumer; rmmod vfioext");
+	run("rmmod vfioext_consumer 2>/dev/null; rmmod vfioext");
 	ASSERT_TRUE(wait_event(self->events, EDU, VFIOEXT_EVENT_REMOVAL_CANCELLED, 1000,
 			       &self->event));
 	EXPECT_EQ(VFIOEXT_OUTCOME_UNLOADED, self->event.outcome);
@@ -533,7 +533,7 @@ TEST_F(removal, module_loaded_anew)
 	struct vfioext_events *fresh;
 	uint32_t id;
 
-	run("modprobe -r vfioext_consumer; rmmod vfioext");
+	run("rmmod vfioext_consumer 2>/dev/null; rmmod vfioext");
 	ASSERT_EQ(0, vfioext_events_open(&fresh, VFIOEXT_EVENTS_REMOVAL, -1));
 	vfioext_events_close(fresh);
 	EXPECT_EQ(0, access("/sys/module/vfioext", F_OK));
