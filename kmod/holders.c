@@ -346,12 +346,12 @@ bool holder_is_current(const struct holder_target *target)
 }
 
 /**
- * holders_for_each_device() - find every device that some process has open
+ * holders_walk_devices() - find every device that some process has open
  * @fn: called with each, once a file; the file, and so the device, stays meanwhile
  *
  * Context: may sleep, but waits for nobody.
  */
-void holders_for_each_device(holder_device_fn fn)
+void holders_walk_devices(holder_device_fn fn)
 {
 	struct search search = {};
 	struct vfio_device *vdev;

@@ -65,7 +65,7 @@ void holder_target_release(struct holder_target *target);
 int holders_find(const struct holder_target *target, struct holders *holders);
 void holders_release(struct holders *holders);
 unsigned int holders_signal(const struct holders *holders);
-void holders_for_each_device(holder_device_fn fn);
+void holders_walk_devices(holder_device_fn fn);
 bool holder_is_current(const struct holder_target *target);
 
 static inline bool holder_has_device(const struct holder *holder)

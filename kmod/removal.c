@@ -588,7 +588,7 @@ static void holder_found(struct vfio_device *vdev)
 /* Take up removals that began before the buses were watched. */
 void removal_find_under_way(void)
 {
-	holders_for_each_device(holder_found);
+	holders_walk_devices(holder_found);
 }
 
 int removal_init(void)
