@@ -163,7 +163,7 @@ static void removal_end(struct removal *removal, u8 cmd, enum vfioext_outcome ou
 
 static enum vfioext_outcome outcome_of(const struct removal *removal)
 {
-	if (removal->signals)
+	if (removal->state == VFIOEXT_STATE_SIGNALED)
 		return VFIOEXT_OUTCOME_SIGNALED;
 	return removal->was_held ? VFIOEXT_OUTCOME_LET_GO : VFIOEXT_OUTCOME_UNHELD;
 }

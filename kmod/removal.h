@@ -29,7 +29,7 @@ struct netlink_ext_ack;
  * @next_report: when to say again that it goes on
  * @extended_ms: by how much the deadline was put off
  * @requests: how often the driver was told to ask its user
- * @signals: how often SIGBUS was sent
+ * @signals: how often SIGBUS was due; there may have been nobody to send it to
  * @was_held: somebody held the device
  * @notify_work: tells in-kernel users
  * @tick_work: watches the clock, and while it asks, the handles
