@@ -4,33 +4,23 @@
 
 #include "vfioext.h"
 
-enum { KEY, VALUE };
-
 static const struct column columns[] = {
-	[KEY] = { "PROPERTY" },
-	[VALUE] = { "VALUE" },
+	{ "PROPERTY" },
+	{ "VALUE" },
 };
-
-#define PUT(table, key, ...)					\
-do {								\
-	struct libscols_line *line__ = table_line(table, NULL);	\
-								\
-	table_put(table, line__, KEY, "%s", key);		\
-	table_put(table, line__, VALUE, __VA_ARGS__);		\
-} while (0)
 
 static void put_sysfs(struct table *table, const struct vfioext_device_info *info)
 {
 	char name[128];
 
-	PUT(table, "device", "%s", info->name);
-	PUT(table, "bus", "%s", info->bus);
+	table_put_property(table, "device", "%s", info->name);
+	table_put_property(table, "bus", "%s", info->bus);
 	if (info->vendor)
-		PUT(table, "id", "%04x:%04x", info->vendor, info->device);
-	PUT(table, "description", "%s", names_device(info, name, sizeof(name)));
-	PUT(table, "class", "%s", names_class(info, name, sizeof(name)));
-	PUT(table, "driver", "%s", info->driver[0] ? info->driver : "none");
-	PUT(table, "vfio", "%s", info->vfio ? "yes" : "no");
+		table_put_property(table, "id", "%04x:%04x", info->vendor, info->device);
+	table_put_property(table, "description", "%s", names_device(info, name, sizeof(name)));
+	table_put_property(table, "class", "%s", names_class(info, name, sizeof(name)));
+	table_put_property(table, "driver", "%s", info->driver[0] ? info->driver : "none");
+	table_put_property(table, "vfio", "%s", info->vfio ? "yes" : "no");
 }
 
 static void put_members(struct table *table, struct vfioext *ctx, int group)
@@ -40,20 +30,20 @@ static void put_members(struct table *table, struct vfioext *ctx, int group)
 	size_t i;
 
 	if (group < 0) {
-		PUT(table, "group", "none; is the IOMMU on?");
+		table_put_property(table, "group", "none; is the IOMMU on?");
 		return;
 	}
-	PUT(table, "group", "%d", group);
+	table_put_property(table, "group", "%d", group);
 	if (vfioext_list_group(ctx, group, &members))
 		return;
 	for (i = 0; i < members.nr; i++)
-		PUT(table, "member", "%s (%s)", members.list[i].name,
-		    members.list[i].driver[0] ? members.list[i].driver : "no driver");
+		table_put_property(table, "member", "%s (%s)", members.list[i].name,
+				   members.list[i].driver[0] ? members.list[i].driver : "no driver");
 	breaker = vfioext_group_breaker(&members);
 	if (breaker)
-		PUT(table, "viable", "no: %s is bound to %s", breaker->name, breaker->driver);
+		table_put_property(table, "viable", "no: %s is bound to %s", breaker->name, breaker->driver);
 	else
-		PUT(table, "viable", "yes");
+		table_put_property(table, "viable", "yes");
 	vfioext_device_list_release(&members);
 }
 
@@ -66,10 +56,10 @@ static void put_removal(struct table *table, struct vfioext *ctx, const char *de
 		return;
 	for (i = 0; i < removals.nr; i++)
 		if (!strcmp(removals.list[i].device, device))
-			PUT(table, "removal", "%u: %s, %s, %.1f s left", removals.list[i].id,
-			    name_of_origin(removals.list[i].origin),
-			    name_of_state(removals.list[i].state),
-			    removals.list[i].remaining_ms / 1000.0);
+			table_put_property(table, "removal", "%u: %s, %s, %.1f s left", removals.list[i].id,
+					   name_of_origin(removals.list[i].origin),
+					   name_of_state(removals.list[i].state),
+					   removals.list[i].remaining_ms / 1000.0);
 	vfioext_removals_release(&removals);
 }
 
@@ -81,10 +71,10 @@ static void put_module(struct table *table, struct vfioext *ctx,
 
 	if (!info->vfio || vfioext_device_handles(ctx, info->name, &handles))
 		return;
-	PUT(table, "handles", "%u", handles);
+	table_put_property(table, "handles", "%u", handles);
 	if (!vfioext_group_get(ctx, info->group, &group)) {
-		PUT(table, "group type", "%s", name_of_type(group.type));
-		PUT(table, "external users", "%u", group.external_users);
+		table_put_property(table, "group type", "%s", name_of_type(group.type));
+		table_put_property(table, "external users", "%u", group.external_users);
 	}
 	put_removal(table, ctx, info->name);
 }
@@ -112,18 +102,14 @@ static int show(struct vfioext *ctx, struct table *table, const char *name)
 
 int cmd_show(int argc, char **argv)
 {
-	static const struct option long_options[] = { TABLE_LONG, { 0 } };
 	struct table_options options = { 0 };
 	struct vfioext *ctx;
 	struct table table;
-	int option, ret;
+	int ret;
 
-	while ((option = getopt_long(argc, argv, TABLE_SHORT, long_options, NULL)) >= 0) {
-		if (option == 'h')
-			return help(TABLE_HELP);
-		if (!table_option(&options, option, optarg))
-			return usage_error(NULL);
-	}
+	ret = table_options_only(&options, argc, argv, TABLE_HELP);
+	if (ret >= 0)
+		return ret;
 	if (optind + 1 != argc)
 		return usage_error("one device is needed");
 	ret = table_begin(&table, "device", &options, columns, 2, "PROPERTY,VALUE");

@@ -82,19 +82,15 @@ static int who(struct vfioext *ctx, struct table *table, const char *what)
 
 int cmd_who(int argc, char **argv)
 {
-	static const struct option long_options[] = { TABLE_LONG, { 0 } };
 	struct table_options options = { 0 };
 	struct vfioext *ctx;
 	struct table table;
-	int option, ret;
+	int ret;
 
-	while ((option = getopt_long(argc, argv, TABLE_SHORT, long_options, NULL)) >= 0) {
-		if (option == 'h')
-			return help(TABLE_HELP "\nColumns: PID USER COMMAND GROUP-FDS DEVICE-FDS "
-				    "MAPPINGS\n");
-		if (!table_option(&options, option, optarg))
-			return usage_error(NULL);
-	}
+	ret = table_options_only(&options, argc, argv, TABLE_HELP
+				 "\nColumns: PID USER COMMAND GROUP-FDS DEVICE-FDS MAPPINGS\n");
+	if (ret >= 0)
+		return ret;
 	if (optind + 1 != argc)
 		return usage_error("one device or group is needed");
 	ret = table_begin(&table, "holders", &options, columns, NR,

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
+#include <getopt.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -26,6 +27,24 @@ bool table_option(struct table_options *options, int option, const char *argumen
 	default:
 		return false;
 	}
+}
+
+/*
+ * The options of a command that has those of a table alone. Return: -1 to go on,
+ * or what to exit with.
+ */
+int table_options_only(struct table_options *options, int argc, char **argv, const char *text)
+{
+	static const struct option long_options[] = { TABLE_LONG, { 0 } };
+	int option;
+
+	while ((option = getopt_long(argc, argv, TABLE_SHORT, long_options, NULL)) >= 0) {
+		if (option == 'h')
+			return help(text);
+		if (!table_option(options, option, optarg))
+			return usage_error(NULL);
+	}
+	return -1;
 }
 
 static int find_column(const struct table *table, const char *name, size_t len)
@@ -123,21 +142,41 @@ struct libscols_line *table_line(struct table *table, struct libscols_line *pare
 }
 
 /* A cell that is not shown, or for which there is no memory, stays empty. */
-void table_put(struct table *table, struct libscols_line *line, int column, const char *format,
-	       ...)
+__attribute__((format(printf, 4, 0)))
+static void put(struct table *table, struct libscols_line *line, int column, const char *format,
+		va_list args)
 {
 	char value[512];
-	va_list args;
 	int i;
 
 	if (!line)
 		return;
-	va_start(args, format);
 	vsnprintf(value, sizeof(value), format, args);
-	va_end(args);
 	for (i = 0; i < table->nr_shown; i++)
 		if (table->shown[i] == column)
 			scols_line_set_data(line, i, value);
+}
+
+void table_put(struct table *table, struct libscols_line *line, int column, const char *format,
+	       ...)
+{
+	va_list args;
+
+	va_start(args, format);
+	put(table, line, column, format, args);
+	va_end(args);
+}
+
+/* A line of a table that has a property in its first column and the value in the next. */
+void table_put_property(struct table *table, const char *name, const char *format, ...)
+{
+	struct libscols_line *line = table_line(table, NULL);
+	va_list args;
+
+	table_put(table, line, 0, "%s", name);
+	va_start(args, format);
+	put(table, line, 1, format, args);
+	va_end(args);
 }
 
 /* Print the table, unless the status is one of failure. Return: what to exit with. */

@@ -87,11 +87,14 @@ struct table {
 };
 
 bool table_option(struct table_options *options, int option, const char *argument);
+int table_options_only(struct table_options *options, int argc, char **argv, const char *text);
 int table_begin(struct table *table, const char *name, const struct table_options *options,
 		const struct column *columns, int nr_columns, const char *defaults);
 struct libscols_line *table_line(struct table *table, struct libscols_line *parent);
 void table_put(struct table *table, struct libscols_line *line, int column, const char *format,
 	       ...) __attribute__((format(printf, 4, 5)));
+void table_put_property(struct table *table, const char *name, const char *format, ...)
+	__attribute__((format(printf, 3, 4)));
 int table_end(struct table *table, int status);
 
 /* names.c */
