@@ -355,7 +355,6 @@ void holders_walk_devices(holder_device_fn fn)
 {
 	struct search search = {};
 	struct vfio_device *vdev;
-	struct task_struct *process;
 	unsigned int busy = 0;
 	unsigned long index;
 	struct file *file;
@@ -363,10 +362,7 @@ void holders_walk_devices(holder_device_fn fn)
 	xa_init(&search.files);
 	do {
 		search.busy = false;
-		rcu_read_lock();
-		for_each_process(process)
-			look_at_process(&search, process);
-		rcu_read_unlock();
+		look_at_all(&search);
 		if (search.busy)
 			usleep_range(BUSY_WAIT_US, 2 * BUSY_WAIT_US);
 	} while (search.busy && busy++ < BUSY_RETRIES);
