@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Which processes hold a device: through a descriptor of it or of its group, or
- * through a mapping, which outlives the descriptor.
+ * Which processes hold a device: through a descriptor of it or of its group,
+ * through a mapping, which outlives the descriptor, or through KVM, which keeps
+ * the files that it was given.
  *
  * Nothing here sleeps while it looks: a process may be stuck with a lock held.
  */
@@ -9,6 +10,7 @@
 #include <linux/delay.h>
 #include <linux/fdtable.h>
 #include <linux/file.h>
+#include <linux/magic.h>
 #include <linux/mm.h>
 #include <linux/module.h>
 #include <linux/sched/mm.h>
@@ -24,6 +26,10 @@
 #include "holders.h"
 #include "private_layout.h"
 
+#if IS_ENABLED(CONFIG_KVM)
+#include <linux/kvm_host.h>
+#endif
+
 #define FIRST_CAPACITY 32
 #define BUSY_RETRIES 5
 #define BUSY_WAIT_US 2000
@@ -34,6 +40,7 @@
  * @files: every device file seen once, to tell which handles have an owner;
  *	referenced if every device is sought
  * @now: the process being looked into
+ * @in_kvm: the target was given to a virtual machine
  * @busy: mappings could not be looked at, somebody was changing them
  * @error: no memory for @files
  */
@@ -45,6 +52,7 @@ struct search {
 	struct xarray files;
 	unsigned long nr_files;
 	struct holder now;
+	bool in_kvm;
 	bool busy;
 	int error;
 };
@@ -92,6 +100,45 @@ static bool targets_file(const struct holder_target *target, const struct file *
 	return false;
 }
 
+/* The virtual machine of a KVM VFIO device, or NULL if the file is none. */
+static const struct kvm *kvm_of_file(const struct file *file)
+{
+#if IS_ENABLED(CONFIG_KVM)
+	const struct kvm_device *device = file->private_data;
+
+	if (file_inode(file)->i_sb->s_magic == ANON_INODE_FS_MAGIC &&
+	    !strcmp(file->f_path.dentry->d_name.name, "kvm-vfio"))
+		return device->kvm;
+#endif
+	return NULL;
+}
+
+static bool is_in_kvm(const struct holder_target *target)
+{
+	unsigned int i;
+
+	for (i = 0; i < target->nr_vdevs; i++)
+		if (READ_ONCE(target->vdevs[i]->kvm))
+			return true;
+	return target->group_kvm;
+}
+
+/* What KVM keeps cannot be seen, but it is told apart by its virtual machine. */
+static void look_at_kvm(struct search *search, const struct file *file)
+{
+	const struct holder_target *target = search->target;
+	const struct kvm *kvm = kvm_of_file(file);
+	unsigned int i;
+
+	if (!kvm)
+		return;
+	for (i = 0; i < target->nr_vdevs; i++)
+		if (READ_ONCE(target->vdevs[i]->kvm) == kvm)
+			search->now.kvm_has_device = true;
+	if (search->now.kvm_has_device || target->group_kvm == kvm)
+		search->now.kvm_fds++;
+}
+
 static void note_file(struct search *search, struct file *file)
 {
 	int ret = xa_insert(&search->files, (unsigned long)file, file, GFP_ATOMIC);
@@ -109,6 +156,8 @@ static int look_at_fd(const void *data, struct file *file, unsigned int fd)
 {
 	struct search *search = (struct search *)data;
 
+	if (search->in_kvm)
+		look_at_kvm(search, file);
 	if (!file->f_op->owner && !IS_BUILTIN(CONFIG_VFIO))
 		return 0;
 	if (vfio_file_is_group(file)) {
@@ -168,7 +217,7 @@ static void look_at_process(struct search *search, struct task_struct *process)
 
 static bool holds_something(const struct holder *holder)
 {
-	return holder->group_fds || holder_has_device(holder);
+	return holder->group_fds || holder->kvm_fds || holder_has_device(holder);
 }
 
 static void note_process(struct search *search, struct task_struct *process)
@@ -277,9 +326,10 @@ static unsigned int open_handles(const struct holder_target *target)
 int holders_find(const struct holder_target *target, struct holders *holders)
 {
 	struct search search = { .target = target };
-	unsigned int handles;
+	unsigned int handles, i;
 	int ret;
 
+	search.in_kvm = is_in_kvm(target);
 	xa_init(&search.files);
 	ret = search_run(&search);
 	if (ret)
@@ -290,6 +340,9 @@ int holders_find(const struct holder_target *target, struct holders *holders)
 	holders->list = search.found;
 	holders->nr = search.nr;
 	holders->unaccounted = handles > search.nr_files ? handles - search.nr_files : 0;
+	/* If every handle is some process's, KVM has none of its own. */
+	for (i = 0; i < holders->nr && !holders->unaccounted; i++)
+		holders->list[i].kvm_has_device = false;
 	xa_destroy(&search.files);
 	return 0;
 }
@@ -335,7 +388,7 @@ unsigned int holders_signal(const struct holders *holders)
  */
 bool holder_is_current(const struct holder_target *target)
 {
-	struct search search = { .target = target };
+	struct search search = { .target = target, .in_kvm = is_in_kvm(target) };
 
 	xa_init(&search.files);
 	rcu_read_lock();
@@ -382,6 +435,7 @@ static int target_alloc(struct holder_target *target, struct tracked_group *tg, 
 	lockdep_assert_held(&tracking_lock);
 	target->group = tg->group;
 	target->nr_vdevs = 0;
+	target->group_kvm = NULL;
 	target->vdevs = kcalloc(nr, sizeof(*target->vdevs), GFP_KERNEL);
 	return target->vdevs ? 0 : -ENOMEM;
 }
@@ -392,13 +446,16 @@ static void target_add(struct holder_target *target, struct tracked_device *td)
 		target->vdevs[target->nr_vdevs++] = td->vdev;
 }
 
-/* A target without devices is one that has just gone. */
-static int target_finish(struct holder_target *target)
+/* A target without devices is one that has just gone; one with them has its group. */
+static int target_finish(struct holder_target *target, struct tracked_group *tg)
 {
-	if (target->nr_vdevs)
-		return 0;
-	holder_target_release(target);
-	return -ENODEV;
+	if (!target->nr_vdevs) {
+		holder_target_release(target);
+		return -ENODEV;
+	}
+	if (tracked_group_proved(tg))
+		target->group_kvm = private_group_kvm(tg->group);
+	return 0;
 }
 
 /**
@@ -415,7 +472,7 @@ int holder_target_device(struct holder_target *target, struct tracked_device *td
 	if (ret)
 		return ret;
 	target_add(target, td);
-	return target_finish(target);
+	return target_finish(target, td->tg);
 }
 
 /**
@@ -438,7 +495,7 @@ int holder_target_group(struct holder_target *target, struct tracked_group *tg)
 		return ret;
 	list_for_each_entry(td, &tg->devices, group_node)
 		target_add(target, td);
-	return target_finish(target);
+	return target_finish(target, tg);
 }
 
 void holder_target_release(struct holder_target *target)

@@ -5,6 +5,7 @@
 #include <linux/sched.h>
 #include <linux/uidgid.h>
 
+struct kvm;
 struct tracked_device;
 struct tracked_group;
 struct vfio_device;
@@ -15,6 +16,7 @@ struct vfio_group;
  * @group: the group, whose file counts too
  * @vdevs: devices of the group, each with a registration reference
  * @nr_vdevs: how many
+ * @group_kvm: the virtual machine that KVM keeps the group for, or NULL
  *
  * The references keep the devices, and so the group, while they are sought.
  */
@@ -22,6 +24,7 @@ struct holder_target {
 	struct vfio_group *group;
 	struct vfio_device **vdevs;
 	unsigned int nr_vdevs;
+	const struct kvm *group_kvm;
 };
 
 /**
@@ -32,6 +35,8 @@ struct holder_target {
  * @group_fds: file descriptors of the group
  * @device_fds: file descriptors of devices
  * @mappings: mappings of devices
+ * @kvm_fds: file descriptors of KVM's VFIO device
+ * @kvm_has_device: KVM, and no process, has a device open, for one of these
  * @spared: pid 1, or a part of the kernel: never sent a signal
  */
 struct holder {
@@ -41,6 +46,8 @@ struct holder {
 	u32 group_fds;
 	u32 device_fds;
 	u32 mappings;
+	u32 kvm_fds;
+	bool kvm_has_device;
 	bool spared;
 };
 
@@ -70,7 +77,7 @@ bool holder_is_current(const struct holder_target *target);
 
 static inline bool holder_has_device(const struct holder *holder)
 {
-	return holder->device_fds || holder->mappings;
+	return holder->device_fds || holder->mappings || holder->kvm_has_device;
 }
 
 #endif

@@ -323,7 +323,8 @@ static int put_holder(struct sk_buff *skb, const void *object)
 	       nla_put_u32(skb, VFIOEXT_A_UID, from_kuid_munged(current_user_ns(), holder->uid)) ?:
 	       nla_put_u32(skb, VFIOEXT_A_GROUP_FDS, holder->group_fds) ?:
 	       nla_put_u32(skb, VFIOEXT_A_DEVICE_FDS, holder->device_fds) ?:
-	       nla_put_u32(skb, VFIOEXT_A_MAPPINGS, holder->mappings);
+	       nla_put_u32(skb, VFIOEXT_A_MAPPINGS, holder->mappings) ?:
+	       nla_put_u32(skb, VFIOEXT_A_KVM_FDS, holder->kvm_fds);
 }
 
 static int put_unaccounted(struct sk_buff *skb, const void *object)

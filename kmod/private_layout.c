@@ -36,6 +36,7 @@ enum {
 	GROUP_LOCK,
 	GROUP_OPENED_FILE,
 	GROUP_IOMMUFD,
+	GROUP_KVM,
 	CONTAINER_IOMMU_DRIVER,
 	DEVICE_FILE_DEVICE,
 	NR_MEMBERS,
@@ -51,6 +52,7 @@ static struct member members[NR_MEMBERS] __ro_after_init = {
 	[GROUP_LOCK] = { "vfio_group", "group_lock", sizeof(struct mutex) },
 	[GROUP_OPENED_FILE] = { "vfio_group", "opened_file", sizeof(void *) },
 	[GROUP_IOMMUFD] = { "vfio_group", "iommufd", sizeof(void *) },
+	[GROUP_KVM] = { "vfio_group", "kvm", sizeof(void *) },
 	[CONTAINER_IOMMU_DRIVER] = { "vfio_container", "iommu_driver", sizeof(void *) },
 	[DEVICE_FILE_DEVICE] = { "vfio_device_file", "device", sizeof(void *) },
 };
@@ -400,6 +402,12 @@ bool private_has_iommu(struct vfio_group *group)
 bool private_has_iommufd(struct vfio_group *group)
 {
 	return members[GROUP_IOMMUFD].found && pointer_of(group, GROUP_IOMMUFD);
+}
+
+/* The virtual machine that the group was given to, good for comparison only. */
+const struct kvm *private_group_kvm(struct vfio_group *group)
+{
+	return members[GROUP_KVM].found ? pointer_of(group, GROUP_KVM) : NULL;
 }
 
 struct file **private_opened_file(struct vfio_group *group)

@@ -6,6 +6,7 @@
 
 struct file;
 struct iommu_group;
+struct kvm;
 struct mutex;
 struct vfio_device;
 struct vfio_group;
@@ -31,6 +32,7 @@ bool private_has_container(struct vfio_group *group);
 bool private_has_iommu(struct vfio_group *group);
 bool private_has_iommufd(struct vfio_group *group);
 struct file **private_opened_file(struct vfio_group *group);
+const struct kvm *private_group_kvm(struct vfio_group *group);
 enum private_group_type private_group_type(struct vfio_group *group);
 
 struct vfio_device *private_device_of_file(const struct file *filep);

@@ -89,6 +89,7 @@ static int take_holder(const struct attributes *attributes, void *data)
 	holder->group_fds = attribute_u32(attributes, VFIOEXT_A_GROUP_FDS);
 	holder->device_fds = attribute_u32(attributes, VFIOEXT_A_DEVICE_FDS);
 	holder->mappings = attribute_u32(attributes, VFIOEXT_A_MAPPINGS);
+	holder->kvm_fds = attribute_u32(attributes, VFIOEXT_A_KVM_FDS);
 	return 0;
 }
 

@@ -61,6 +61,13 @@ static void say(struct unbind *unbind, const char *format, ...)
 	fflush(stdout);
 }
 
+/* With a handle that is no process's, KVM may be what has it. */
+static bool has_device(const struct vfioext_holders *holders, const struct vfioext_holder *holder)
+{
+	return holder->device_fds || holder->mappings ||
+	       (holders->unaccounted && holder->kvm_fds);
+}
+
 /* Who holds the device, as much as fits. */
 static void describe_holders(struct unbind *unbind, char *buffer, size_t size)
 {
@@ -71,7 +78,7 @@ static void describe_holders(struct unbind *unbind, char *buffer, size_t size)
 	buffer[0] = '\0';
 	if (!vfioext_device_holders(unbind->ctx, unbind->info.name, &holders)) {
 		for (i = 0; i < holders.nr && at < size; i++)
-			if (holders.list[i].device_fds || holders.list[i].mappings)
+			if (has_device(&holders, &holders.list[i]))
 				at += (size_t)snprintf(buffer + at, size - at, "%s%s (%d)",
 						       at ? ", " : "",
 						       printable(holders.list[i].comm),

@@ -5,7 +5,7 @@
 
 #include "vfioext.h"
 
-enum { PID, USER, COMMAND, GROUP_FDS, DEVICE_FDS, MAPPINGS, NR };
+enum { PID, USER, COMMAND, GROUP_FDS, DEVICE_FDS, MAPPINGS, KVM_FDS, NR };
 
 static const struct column columns[NR] = {
 	[PID] = { "PID", SCOLS_FL_RIGHT, SCOLS_JSON_NUMBER },
@@ -14,6 +14,7 @@ static const struct column columns[NR] = {
 	[GROUP_FDS] = { "GROUP-FDS", SCOLS_FL_RIGHT, SCOLS_JSON_NUMBER },
 	[DEVICE_FDS] = { "DEVICE-FDS", SCOLS_FL_RIGHT, SCOLS_JSON_NUMBER },
 	[MAPPINGS] = { "MAPPINGS", SCOLS_FL_RIGHT, SCOLS_JSON_NUMBER },
+	[KVM_FDS] = { "KVM-FDS", SCOLS_FL_RIGHT, SCOLS_JSON_NUMBER },
 };
 
 static void put_holder(struct table *table, struct vfioext_holder *holder)
@@ -31,6 +32,7 @@ static void put_holder(struct table *table, struct vfioext_holder *holder)
 	table_put(table, line, GROUP_FDS, "%u", holder->group_fds);
 	table_put(table, line, DEVICE_FDS, "%u", holder->device_fds);
 	table_put(table, line, MAPPINGS, "%u", holder->mappings);
+	table_put(table, line, KVM_FDS, "%u", holder->kvm_fds);
 }
 
 /* Handles without a process, and the kernel's own users, are lines without a pid. */
@@ -43,6 +45,7 @@ static void put_kernel(struct table *table, const char *what, unsigned int group
 	table_put(table, line, GROUP_FDS, "%u", groups);
 	table_put(table, line, DEVICE_FDS, "%u", handles);
 	table_put(table, line, MAPPINGS, "0");
+	table_put(table, line, KVM_FDS, "0");
 }
 
 static int find_holders(struct vfioext *ctx, const char *what, int *group,
@@ -88,13 +91,13 @@ int cmd_who(int argc, char **argv)
 	int ret;
 
 	ret = table_options_only(&options, argc, argv, TABLE_HELP
-				 "\nColumns: PID USER COMMAND GROUP-FDS DEVICE-FDS MAPPINGS\n");
+				 "\nColumns: PID USER COMMAND GROUP-FDS DEVICE-FDS MAPPINGS KVM-FDS\n");
 	if (ret >= 0)
 		return ret;
 	if (optind + 1 != argc)
 		return usage_error("one device or group is needed");
 	ret = table_begin(&table, "holders", &options, columns, NR,
-			  "PID,USER,COMMAND,GROUP-FDS,DEVICE-FDS,MAPPINGS");
+			  "PID,USER,COMMAND,GROUP-FDS,DEVICE-FDS,MAPPINGS,KVM-FDS");
 	if (ret)
 		return ret;
 	ctx = open_context();

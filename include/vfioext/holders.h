@@ -18,6 +18,8 @@ extern "C" {
  * @group_fds: file descriptors of the group
  * @device_fds: file descriptors of devices
  * @mappings: mappings of devices' regions
+ * @kvm_fds: file descriptors of KVM's VFIO device, in a virtual machine that KVM
+ *	keeps the group, or the device, for
  */
 struct vfioext_holder {
 	int pid;
@@ -26,6 +28,7 @@ struct vfioext_holder {
 	uint32_t group_fds;
 	uint32_t device_fds;
 	uint32_t mappings;
+	uint32_t kvm_fds;
 };
 
 /**

@@ -3,7 +3,6 @@
  * Devices that are opened through a file of their own and iommufd, without a
  * group; and groups that iommufd stands behind. Runs where the kernel has them.
  */
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/iommufd.h>
@@ -14,7 +13,6 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
-#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -28,6 +26,7 @@ enum stage {
 	OPENED,		/* no further */
 	BOUND,		/* to iommufd */
 	MAPPED,		/* bound and mapped, and the descriptor closed */
+	GIVEN,		/* bound and given to KVM, and the descriptor closed */
 };
 
 FIXTURE(iommufd) {
@@ -53,28 +52,6 @@ FIXTURE_TEARDOWN(iommufd)
 	vfioext_free(self->ctx);
 }
 
-static int open_device_file(void)
-{
-	DIR *dir = opendir("/sys/bus/pci/devices/" EDU "/vfio-dev");
-	struct dirent *entry;
-	char path[300] = "";
-
-	while (dir && (entry = readdir(dir)))
-		if (!strncmp(entry->d_name, "vfio", 4))
-			snprintf(path, sizeof(path), "/dev/vfio/devices/%s", entry->d_name);
-	if (dir)
-		closedir(dir);
-	return open(path, O_RDWR | O_CLOEXEC);
-}
-
-static int bind_iommufd(int device)
-{
-	struct vfio_device_bind_iommufd bind = { .argsz = sizeof(bind) };
-
-	bind.iommufd = open("/dev/iommu", O_RDWR | O_CLOEXEC);
-	return ioctl(device, VFIO_DEVICE_BIND_IOMMUFD, &bind);
-}
-
 static int map_and_close(int device)
 {
 	struct vfio_region_info info = { .argsz = sizeof(info), .index = 0 };
@@ -87,35 +64,23 @@ static int map_and_close(int device)
 	return bar == MAP_FAILED ? -1 : 0;
 }
 
-static void hold(enum stage stage, int ready)
+static void hold(const void *data, int ready)
 {
-	int device = open_device_file();
+	enum stage stage = *(const enum stage *)data;
+	int device = open_device_file(EDU);
 
-	prctl(PR_SET_PDEATHSIG, SIGKILL);
-	if (device < 0 || (stage >= BOUND && bind_iommufd(device)) ||
-	    (stage >= MAPPED && map_and_close(device)) || write(ready, "", 1) != 1)
-		_exit(1);
+	if (device < 0 || (stage == GIVEN && give_to_kvm(device)) ||
+	    (stage >= BOUND && bind_iommufd(device)) ||
+	    (stage == MAPPED && map_and_close(device)) ||
+	    (stage == GIVEN && close(device)) || write(ready, "", 1) != 1)
+		return;
 	for (;;)
 		pause();
 }
 
-static bool start_holder(struct holder_process *holder, enum stage stage)
+static struct holder_process start_holder(enum stage stage)
 {
-	bool held;
-	int pipes[2];
-	char byte;
-
-	if (pipe2(pipes, O_CLOEXEC))
-		return false;
-	holder->pid = fork();
-	if (!holder->pid) {
-		setpgid(0, 0);
-		hold(stage, pipes[1]);
-	}
-	close(pipes[1]);
-	held = read(pipes[0], &byte, 1) == 1;
-	close(pipes[0]);
-	return held;
+	return holder_run(hold, &stage);
 }
 
 static void expect_holder(struct __test_metadata *_metadata, struct vfioext *ctx, pid_t pid,
@@ -140,7 +105,7 @@ TEST_F(iommufd, opened_only)
 				      .action = VFIOEXT_ACTION_NOTIFY };
 	uint32_t id, handles;
 
-	ASSERT_TRUE(start_holder(&self->holder, OPENED));
+	self->holder = start_holder(OPENED);
 	EXPECT_EQ(0, vfioext_device_handles(self->ctx, EDU, &handles));
 	EXPECT_EQ(0, handles);
 	expect_holder(_metadata, self->ctx, self->holder.pid, 1, 0);
@@ -155,7 +120,7 @@ TEST_F(iommufd, asked_of_a_bound_one)
 {
 	uint32_t id, handles;
 
-	ASSERT_TRUE(start_holder(&self->holder, BOUND));
+	self->holder = start_holder(BOUND);
 	EXPECT_EQ(0, vfioext_device_handles(self->ctx, EDU, &handles));
 	EXPECT_EQ(1, handles);
 	expect_holder(_metadata, self->ctx, self->holder.pid, 1, 0);
@@ -171,7 +136,7 @@ static void take_from(struct __test_metadata *_metadata, struct _test_data_iommu
 {
 	pid_t child;
 
-	ASSERT_TRUE(start_holder(&self->holder, stage));
+	self->holder = start_holder(stage);
 	child = unbind_start(EDU);
 	EXPECT_EQ(SIGBUS, holder_wait(&self->holder, 3000));
 	EXPECT_TRUE(unbind_wait(child, 3000));
@@ -192,13 +157,44 @@ TEST_F(iommufd, taken_from_a_bound_one)
 
 TEST_F(iommufd, taken_from_a_mapping)
 {
-	ASSERT_TRUE(start_holder(&self->holder, MAPPED));
+	self->holder = start_holder(MAPPED);
 	expect_holder(_metadata, self->ctx, self->holder.pid, 0, 1);
 	holder_kill(&self->holder);
 	take_from(_metadata, self, MAPPED);
 }
 
 /* iommufd in a container's place: nothing there can be pinned, so nothing is promised. */
+/* The handle is no process's: KVM has it, for a machine that tells whose it is. */
+TEST_F(iommufd, device_that_kvm_keeps)
+{
+	struct vfioext_holders holders;
+
+	self->holder = start_holder(GIVEN);
+	ASSERT_EQ(0, vfioext_device_holders(self->ctx, EDU, &holders));
+	EXPECT_EQ(1, holders.unaccounted);
+	ASSERT_EQ(1, holders.nr);
+	EXPECT_EQ(self->holder.pid, holders.list[0].pid);
+	EXPECT_EQ(0, holders.list[0].device_fds);
+	EXPECT_EQ(1, holders.list[0].kvm_fds);
+	vfioext_holders_release(&holders);
+
+	EXPECT_EQ(3, try_run("vfioext unbind --timeout 0.2 --action notify " EDU));
+	EXPECT_EQ(-1, holder_wait(&self->holder, 100));
+	EXPECT_EQ(0, try_run("vfioext unbind --timeout 0.2 --action sigbus " EDU));
+	EXPECT_EQ(SIGBUS, holder_wait(&self->holder, 1000));
+}
+
+/* The kernel's own unbind waits for KVM, and no longer than the policy says. */
+TEST_F(iommufd, unbind_of_a_device_that_kvm_keeps)
+{
+	self->holder = start_holder(GIVEN);
+	ASSERT_TRUE(unbind_wait(unbind_start(EDU), 3000));
+	EXPECT_EQ(SIGBUS, holder_wait(&self->holder, 1000));
+	ASSERT_TRUE(wait_event(self->events, EDU, VFIOEXT_EVENT_REMOVAL_DONE, 1000,
+			       &self->event));
+	EXPECT_EQ(VFIOEXT_OUTCOME_SIGNALED, self->event.outcome);
+}
+
 TEST_F(iommufd, group_of_iommufd)
 {
 	int consumer = open("/dev/vfioext_consumer", O_RDWR | O_CLOEXEC);
@@ -227,6 +223,6 @@ TEST_F(iommufd, group_of_iommufd)
 
 int main(int argc, char **argv)
 {
-	run("modprobe iommufd && modprobe vfio-pci && modprobe vfioext_consumer");
+	run("modprobe kvm-amd && modprobe iommufd && modprobe vfio-pci && modprobe vfioext_consumer");
 	return test_harness_run(argc, argv);
 }

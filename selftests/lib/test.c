@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only
+#include <dirent.h>
 #include <errno.h>
 #include <error.h>
 #include <fcntl.h>
+#include <linux/kvm.h>
 #include <linux/vfio.h>
 #include <poll.h>
 #include <pthread.h>
@@ -13,6 +15,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/utsname.h>
@@ -224,12 +227,19 @@ static void on_sigbus(int signal)
 	(void)signal;
 }
 
-static void hold(const char *name, enum holder_kind kind, int ready)
+struct hold_data {
+	const char *name;
+	enum holder_kind kind;
+};
+
+static void hold(const void *data, int ready)
 {
+	const struct hold_data *hold = data;
+	enum holder_kind kind = hold->kind;
 	struct vfioext *ctx = test_context();
 	struct vfioext_device *device;
+	const char *name = hold->name;
 
-	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	if (kind == HOLDER_NAMESPACES && unshare(CLONE_NEWNET | CLONE_NEWPID))
 		DIE("unshare");
 	/* Not the namespace's first process: the kernel spares that one SIGBUS. */
@@ -266,7 +276,7 @@ static void hold(const char *name, enum holder_kind kind, int ready)
 	pause_forever();
 }
 
-struct holder_process holder_start(const char *device, enum holder_kind kind)
+struct holder_process holder_run(void (*fn)(const void *data, int ready), const void *data)
 {
 	struct holder_process holder;
 	struct pollfd ready;
@@ -279,7 +289,9 @@ struct holder_process holder_start(const char *device, enum holder_kind kind)
 	if (!holder.pid) {
 		close(pipes[0]);
 		setpgid(0, 0);
-		hold(device, kind, pipes[1]);
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
+		fn(data, pipes[1]);
+		_exit(EXIT_FAILURE);
 	}
 	close(pipes[1]);
 	ready = (struct pollfd){ .fd = pipes[0], .events = POLLIN };
@@ -287,6 +299,57 @@ struct holder_process holder_start(const char *device, enum holder_kind kind)
 		DIE("the holder is not ready");
 	close(pipes[0]);
 	return holder;
+}
+
+struct holder_process holder_start(const char *device, enum holder_kind kind)
+{
+	struct hold_data data = { .name = device, .kind = kind };
+
+	return holder_run(hold, &data);
+}
+
+int open_device_file(const char *device)
+{
+	char path[300];
+	struct dirent *entry;
+	int fd = -1;
+	DIR *dir;
+
+	snprintf(path, sizeof(path), "/sys/bus/pci/devices/%s/vfio-dev", device);
+	dir = opendir(path);
+	while (dir && fd < 0 && (entry = readdir(dir))) {
+		snprintf(path, sizeof(path), "/dev/vfio/devices/%s", entry->d_name);
+		if (entry->d_name[0] != '.')
+			fd = open(path, O_RDWR | O_CLOEXEC);
+	}
+	if (dir)
+		closedir(dir);
+	return fd;
+}
+
+int bind_iommufd(int device_file)
+{
+	struct vfio_device_bind_iommufd bind = { .argsz = sizeof(bind) };
+
+	bind.iommufd = open("/dev/iommu", O_RDWR | O_CLOEXEC);
+	return ioctl(device_file, VFIO_DEVICE_BIND_IOMMUFD, &bind);
+}
+
+/* KVM_DEV_VFIO_FILE_ADD, by the names that 6.1 has for it. */
+int give_to_kvm(int file)
+{
+	struct kvm_create_device device = { .type = KVM_DEV_TYPE_VFIO };
+	struct kvm_device_attr add = {
+		.group = KVM_DEV_VFIO_GROUP,
+		.attr = KVM_DEV_VFIO_GROUP_ADD,
+		.addr = (uintptr_t)&file,
+	};
+	int kvm = open("/dev/kvm", O_RDWR | O_CLOEXEC);
+	int machine = ioctl(kvm, KVM_CREATE_VM, 0);
+
+	if (machine < 0 || ioctl(machine, KVM_CREATE_DEVICE, &device))
+		return -1;
+	return ioctl((int)device.fd, KVM_SET_DEVICE_ATTR, &add);
 }
 
 /* Return: the signal that ended the process, 0 if it exited, -1 if it lives on. */

@@ -40,12 +40,25 @@ void bind_device(const char *device);
 void set_policy(struct vfioext *ctx, unsigned int timeout_ms, unsigned int grace_ms,
 		unsigned int extend_max_ms, unsigned int action);
 
+/*
+ * A process that runs @fn, which writes a byte to @ready once it holds what it is
+ * to hold; it does not outlive the test.
+ */
+struct holder_process holder_run(void (*fn)(const void *data, int ready), const void *data);
+
 struct holder_process holder_start(const char *device, enum holder_kind kind);
 int holder_wait(struct holder_process *holder, int timeout_ms);
 void holder_kill(struct holder_process *holder);
 
 pid_t unbind_start(const char *device);
 bool unbind_wait(pid_t pid, int timeout_ms);
+
+/* A device's own file, and iommufd behind it, where the kernel has them; or -1. */
+int open_device_file(const char *device);
+int bind_iommufd(int device_file);
+
+/* Have a virtual machine of the calling process keep a group's or device's file. */
+int give_to_kvm(int file);
 
 /* The next event of a type for a device; false if none came in time. */
 bool wait_event(struct vfioext_events *events, const char *device, enum vfioext_event_type type,
