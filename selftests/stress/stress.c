@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/vfio.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -34,7 +35,7 @@ static const char *const mdevs[] = { UUID "1", UUID "2", UUID "3" };
 
 #define NR(array) (sizeof(array) / sizeof((array)[0]))
 
-static unsigned int seed;
+static __thread unsigned int seed;
 static bool failed;
 
 __attribute__((format(printf, 1, 2)))
@@ -97,7 +98,7 @@ static void work_open(struct vfioext *ctx)
 
 	if (vfioext_device_open(ctx, any_device(), &device))
 		return;
-	switch (pick(5)) {
+	switch (pick(6)) {
 	case 0:
 		if (!vfioext_device_map_region(device, pick(6), &bar, &size) && pick(2))
 			munmap(bar, size);
@@ -112,12 +113,43 @@ static void work_open(struct vfioext *ctx)
 		send_away(vfioext_device_fd(device));
 		break;
 	case 3:
+		give_to_kvm(vfioext_device_group_fd(device));
+		vfioext_device_close(device);
+		a_while();
+		_exit(0);
+	case 4:
 		_exit(0);
 	}
 	a_while();
 	vfioext_device_close(device);
 	while (waitpid(-1, NULL, WNOHANG) > 0)
 		;
+}
+
+static void *open_in_thread(void *data)
+{
+	struct vfioext *ctx = test_context();
+
+	seed = *(unsigned int *)data;
+	work_open(ctx);
+	vfioext_free(ctx);
+	return NULL;
+}
+
+/* Several at once in one process, whose descriptors they share. */
+static void work_threads(struct vfioext *ctx)
+{
+	unsigned int seeds[4];
+	pthread_t threads[NR(seeds)];
+	size_t i, nr = 0;
+
+	(void)ctx;
+	for (i = 0; i < NR(seeds); i++) {
+		seeds[i] = pick(1 << 30);
+		nr += !pthread_create(&threads[nr], NULL, open_in_thread, &seeds[i]);
+	}
+	for (i = 0; i < nr; i++)
+		pthread_join(threads[i], NULL);
 }
 
 static void work_bind(struct vfioext *ctx)
@@ -249,7 +281,7 @@ static void work_module(struct vfioext *ctx)
 }
 
 static void (*const works[])(struct vfioext *ctx) = {
-	work_open, work_open, work_open, work_open, work_bind, work_bind, work_mdev,
+	work_open, work_open, work_open, work_threads, work_threads, work_bind, work_bind, work_mdev,
 	work_consumer, work_consumer, work_ask, work_ask, work_policy, work_subscribe,
 	work_look, work_module,
 };
@@ -401,7 +433,7 @@ int main(int argc, char **argv)
 	setlinebuf(stdout);
 	seed = argc > 2 ? (unsigned int)strtoul(argv[2], NULL, 0) : (unsigned int)time(NULL);
 	printf("TAP version 13\n1..1\n# seed %u\n", seed);
-	run("modprobe vfio-pci && modprobe vfio_iommu_type1 && modprobe vfioext_mdev && modprobe vfioext_consumer");
+	run("modprobe kvm-amd && modprobe vfio-pci && modprobe vfio_iommu_type1 && modprobe vfioext_mdev && modprobe vfioext_consumer");
 	while (now_ms() < deadline && !failed) {
 		run_round(rounds++);
 		check();
