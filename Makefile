@@ -21,6 +21,7 @@ help:
 	@echo 'make check-matrix    the same on 6.1, 6.12, 7.2, debug and kcsan, and stress'
 	@echo 'make stress          everything at once, at random [SECONDS=120] [SEED=] [KERNEL=]'
 	@echo 'make fuzz            the netlink family, with all it does not expect [SECONDS=600] [SEED=]'
+	@echo 'make coverage        which lines the tests run, on KERNEL=debug'
 	@echo 'make lint            what can be found without running anything'
 	@echo 'make bench           measure, in a VM, and write Documentation/benchmarks.md'
 	@echo "make vm CMD='…'      run a command in a VM [KERNEL=] [QEMU_ARGS=] [TIMEOUT=]"
@@ -37,7 +38,7 @@ setup:
 	@scripts/fetch-source
 
 modules: setup
-	@scripts/build-modules $(KERNEL) modules 2>&1 | { grep -v 'Skipping BTF' || :; }; \
+	@scripts/build-modules $(KERNEL) modules $(if $(COVERAGE),GCOV_PROFILE=y) 2>&1 | { grep -v 'Skipping BTF' || :; }; \
 		exit $${PIPESTATUS[0]}
 	@scripts/stage-modules $(KERNEL)
 
@@ -52,7 +53,7 @@ vm: all
 demo: all
 	@TIMEOUT=$${TIMEOUT:-180} selftests/vm/run selftests/demo/demo
 
-.PHONY: check check-matrix lint bench generate
+.PHONY: check check-matrix coverage lint bench generate
 KERNELS ?= $(KERNEL)
 check: lint
 	@for kernel in $(KERNELS); do $(MAKE) --no-print-directory all KERNEL=$$kernel || exit; done
@@ -71,6 +72,9 @@ fuzz: all
 
 check-matrix:
 	@STRESS=1 $(MAKE) --no-print-directory check KERNELS="6.1 6.12 7.2 debug kcsan"
+
+coverage:
+	@selftests/coverage
 
 lint: all
 	@scripts/lint
