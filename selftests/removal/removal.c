@@ -229,7 +229,7 @@ TEST_F(removal, second_sigbus_after_grace)
 	ASSERT_EQ(0, start(self->ctx, 200, VFIOEXT_ACTION_SIGBUS, &id));
 	EXPECT_SIGNALED(200);
 	EXPECT_EQ(-1, holder_wait(&self->holder, 0));
-	EXPECT_SIGNALED(200 + 500);
+	EXPECT_SIGNALED(200 + 500 * slowness());
 	EXPECT_EQ(SIGBUS, holder_wait(&self->holder, 2000));
 }
 
