@@ -12,8 +12,8 @@
 #include <linux/module.h>
 #include <linux/mutex.h>
 #include <linux/sizes.h>
+#include <linux/slab.h>
 #include <linux/vfio.h>
-#include <linux/vmalloc.h>
 
 #include "compat.h"
 #include "private_layout.h"
@@ -235,7 +235,7 @@ static ssize_t __init read_file(const char *path, void **data)
 	if (size <= 0 || size > SZ_256M)
 		goto out_close;
 	ret = -ENOMEM;
-	*data = vmalloc(size);
+	*data = kvmalloc(size, GFP_KERNEL | __GFP_NOWARN);
 	if (!*data)
 		goto out_close;
 	do {
@@ -287,8 +287,8 @@ static const char *__init read_layout(void)
 	why = read_blob(&vmlinux, BTF_DIRECTORY "vmlinux", NULL);
 	if (!why && !IS_BUILTIN(CONFIG_VFIO))
 		why = read_blob(&vfio, BTF_DIRECTORY "vfio", &vmlinux);
-	vfree(vfio.data);
-	vfree(vmlinux.data);
+	kvfree(vfio.data);
+	kvfree(vmlinux.data);
 	if (why)
 		return why;
 
