@@ -1,111 +1,130 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
+/* Opening, moving and closing devices. */
 #include <errno.h>
-#include <fcntl.h>
 #include <linux/vfio.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
-#include <sys/mman.h>
 #include <unistd.h>
-#include <vfioext/device.h>
+#include <vfioext/config.h>
 #include <vfioext/discovery.h>
 
+#include "container.h"
 #include "context.h"
+#include "device.h"
 #include "sysfs.h"
+#include "watch.h"
 
-struct vfioext_device {
-	int container;
-	int group;
-	int device;
-};
+#define DEVICE_FILES "/dev/vfio/devices/"
 
-static int fail_step(struct vfioext *ctx, const char *step)
+/* A device's own file stands for the device. */
+static int find_device(struct vfioext *ctx, const char *name, struct vfioext_device_info *info)
 {
-	int ret = -errno;
-
-	return context_fail(ctx, ret, "%s: %s", step, strerror(-ret));
-}
-
-/* The group's file is named by its number, or "noiommu-" and its number. */
-static int open_group(struct vfioext *ctx, const struct vfioext_device_info *info)
-{
-	char path[64];
-	int fd;
-
-	snprintf(path, sizeof(path), "/dev/vfio/%d", info->group);
-	fd = open(path, O_RDWR | O_CLOEXEC);
-	if (fd >= 0)
-		return fd;
-	if (errno == EBUSY)
-		return context_fail(ctx, -EBUSY, "group %d is open in another process; "
-				    "'vfioext who %d' tells which", info->group, info->group);
-	return fail_step(ctx, path);
-}
-
-static int check_viable(struct vfioext *ctx, const struct vfioext_device_info *info, int group)
-{
-	struct vfio_group_status status = { .argsz = sizeof(status) };
-	const struct vfioext_device_info *breaker;
-	struct vfioext_device_list members;
+	char device[VFIOEXT_NAME_SIZE];
 	int ret;
 
-	if (ioctl(group, VFIO_GROUP_GET_STATUS, &status))
-		return fail_step(ctx, "VFIO_GROUP_GET_STATUS");
-	if (status.flags & VFIO_GROUP_FLAGS_VIABLE)
+	if (strncmp(name, DEVICE_FILES, strlen(DEVICE_FILES)))
+		return vfioext_find_device(ctx, name, info);
+	name += strlen(DEVICE_FILES);
+	if (!name[0] || strchr(name, '/'))
+		return context_fail(ctx, -EINVAL, "'%.64s' is no device's file", name);
+	ret = sysfs_read_link(ctx, device, sizeof(device), "class/vfio-dev/%s/device", name);
+	if (ret)
+		return context_fail(ctx, -ENODEV, "no device has the file " DEVICE_FILES "%.64s",
+				    name);
+	return vfioext_find_device(ctx, device, info);
+}
+
+static int read_info(struct vfioext_device *device)
+{
+	struct vfio_device_info info = { .argsz = sizeof(info) };
+
+	if (ioctl(device->fd, VFIO_DEVICE_GET_INFO, &info)) {
+		int ret = -errno;
+
+		return context_fail(device->ctx, ret, "VFIO_DEVICE_GET_INFO: %s", strerror(-ret));
+	}
+	device->pci = info.flags & VFIO_DEVICE_FLAGS_PCI;
+	device->resettable = info.flags & VFIO_DEVICE_FLAGS_RESET;
+	device->nr_regions = info.num_regions;
+	device->nr_irqs = info.num_irqs;
+	device->regions = calloc(info.num_regions, sizeof(void *));
+	device->irqs = calloc(info.num_irqs, sizeof(*device->irqs));
+	return device->regions && device->irqs ? 0 : -ENOMEM;
+}
+
+static int take_container(struct vfioext_device *device, const struct vfioext_open *how,
+			  struct vfioext_container **container)
+{
+	*container = how ? how->container : NULL;
+	if (*container)
 		return 0;
-	ret = vfioext_list_group(ctx, info->group, &members);
+	device->own = true;
+	return vfioext_container_new(device->ctx, how ? how->backend : VFIOEXT_BACKEND_ANY,
+				     container);
+}
+
+static int open_in_container(struct vfioext_device *device, const struct vfioext_open *how)
+{
+	struct vfioext_container *container;
+	int ret;
+
+	ret = take_container(device, how, &container);
 	if (ret)
 		return ret;
-	breaker = vfioext_group_breaker(&members);
-	if (breaker)
-		context_fail(ctx, 0, "group %d is not viable: %s is bound to %s", info->group,
-			     breaker->name, breaker->driver);
-	else
-		context_fail(ctx, 0, "group %d is not viable", info->group);
-	vfioext_device_list_release(&members);
-	return -EBUSY;
+	ret = container_add_device(container, device);
+	if (ret) {
+		if (device->own)
+			vfioext_container_free(container);
+		return ret;
+	}
+	ret = read_info(device);
+	return !ret && device->pci ? config_begin(device) : ret;
 }
 
-static int set_up(struct vfioext *ctx, const struct vfioext_device_info *info,
-		  struct vfioext_device *device)
+static struct vfioext_device *device_new(struct vfioext *ctx,
+					 const struct vfioext_device_info *info,
+					 const struct vfioext_open *how)
 {
-	device->container = open("/dev/vfio/vfio", O_RDWR | O_CLOEXEC);
-	if (device->container < 0)
-		return fail_step(ctx, "/dev/vfio/vfio");
-	if (ioctl(device->container, VFIO_GET_API_VERSION) != VFIO_API_VERSION)
-		return context_fail(ctx, -EPROTO, "VFIO of another version");
-	if (ioctl(device->group, VFIO_GROUP_SET_CONTAINER, &device->container))
-		return fail_step(ctx, "VFIO_GROUP_SET_CONTAINER");
-	if (ioctl(device->container, VFIO_SET_IOMMU, VFIO_TYPE1v2_IOMMU))
-		return fail_step(ctx, "VFIO_SET_IOMMU");
-	device->device = ioctl(device->group, VFIO_GROUP_GET_DEVICE_FD, info->name);
-	if (device->device < 0)
-		return fail_step(ctx, "VFIO_GROUP_GET_DEVICE_FD");
-	return 0;
+	struct vfioext_device *device = calloc(1, sizeof(*device));
+
+	if (!device)
+		return NULL;
+	device->ctx = ctx;
+	device->info = *info;
+	device->fd = -1;
+	pthread_mutex_init(&device->lock, NULL);
+	if (how && how->vf_token) {
+		device->vf_token = strdup(how->vf_token);
+		if (!device->vf_token) {
+			vfioext_device_close(device);
+			return NULL;
+		}
+	}
+	return device;
 }
 
-int vfioext_device_open(struct vfioext *ctx, const char *name, struct vfioext_device **device)
+int vfioext_device_open(struct vfioext *ctx, const char *name, const struct vfioext_open *how,
+			struct vfioext_device **device)
 {
-	struct vfioext_device_info info;
+	struct vfioext_device_info info = { 0 };
 	struct vfioext_device *new;
 	int ret;
 
-	ret = vfioext_find_device(ctx, name, &info);
+	ctx->message[0] = '\0';
+	ret = find_device(ctx, name, &info);
 	if (ret)
 		return ret;
 	if (!info.vfio)
 		return context_fail(ctx, -ENXIO, "%s is not bound to a VFIO driver; "
 				    "'vfioext bind %s' binds it", info.name, info.name);
-	new = malloc(sizeof(*new));
+	if (how && how->vf_token && strlen(how->vf_token) > 36)
+		return context_fail(ctx, -EINVAL, "a token is a UUID");
+	new = device_new(ctx, &info, how);
 	if (!new)
 		return -ENOMEM;
-	new->container = -1;
-	new->device = -1;
-	new->group = open_group(ctx, &info);
-	ret = new->group < 0 ? new->group : check_viable(ctx, &info, new->group);
-	if (!ret)
-		ret = set_up(ctx, &info, new);
+	ret = open_in_container(new, how);
 	if (ret) {
 		vfioext_device_close(new);
 		return ret;
@@ -114,71 +133,125 @@ int vfioext_device_open(struct vfioext *ctx, const char *name, struct vfioext_de
 	return 0;
 }
 
+/* The kernel's part of it: what is left is memory. */
+void device_detach(struct vfioext_device *device)
+{
+	struct vfioext_container *container = device->container;
+
+	if (!container)
+		return;
+	container_remove_device(device);
+	if (device->own)
+		vfioext_container_free(container);
+}
+
 void vfioext_device_close(struct vfioext_device *device)
 {
 	if (!device)
 		return;
-	if (device->device >= 0)
-		close(device->device);
-	if (device->group >= 0)
-		close(device->group);
-	if (device->container >= 0)
-		close(device->container);
+	watch_free(device);
+	if (device->pci && !vfioext_device_lost(device) && device->fd >= 0 && device->regions)
+		vfioext_device_set_master(device, false);
+	irqs_free(device);
+	regions_free(device);
+	device_detach(device);
+	if (device->fd >= 0)
+		close(device->fd);
+	free(device->regions);
+	free(device->irqs);
+	free(device->vf_token);
+	pthread_mutex_destroy(&device->lock);
 	free(device);
 }
 
-int vfioext_device_fd(const struct vfioext_device *device)
+/* The kernel takes a group out of its container only while no device of it is open. */
+static int reopen_in(struct vfioext_device *device, struct vfioext_container *container)
 {
-	return device->device;
+	struct vfioext_container *from = device->container;
+	unsigned int i;
+	int ret;
+
+	for (i = 0; i < device->nr_regions; i++)
+		if (device->regions[i])
+			vfioext_region_unmap(&device->regions[i]->public);
+	irqs_free(device);
+	container_remove_device(device);
+	ret = container_add_device(container, device);
+	if (ret && container_add_device(from, device)) {
+		atomic_store(&device->lost, true);
+		if (device->own)
+			vfioext_container_free(from);
+		device->own = false;
+	}
+	return ret;
 }
 
-int vfioext_device_group_fd(const struct vfioext_device *device)
+static bool shares_group(const struct vfioext_device *device)
 {
-	return device->group;
+	return device->group && device->group->devices > 1;
 }
 
-int vfioext_device_container_fd(const struct vfioext_device *device)
+int vfioext_device_move(struct vfioext_device *device, struct vfioext_container *container)
+{
+	struct vfioext_container *from = device->container;
+	bool iommufd;
+	int ret;
+
+	if (vfioext_device_lost(device))
+		return -ENODEV;
+	if (container == from)
+		return 0;
+	if (container->backend != from->backend)
+		return context_fail(device->ctx, -EXDEV, "one of the containers is iommufd's");
+	if (shares_group(device))
+		return context_fail(device->ctx, -EBUSY, "group %d has %u devices open", device->info.group,
+				    device->group->devices);
+	iommufd = from->backend == VFIOEXT_BACKEND_IOMMUFD;
+	ret = iommufd ? container_move_device(device, container) : reopen_in(device, container);
+	if (ret)
+		return ret;
+	if (device->own)
+		vfioext_container_free(from);
+	device->own = false;
+	return 0;
+}
+
+const struct vfioext_device_info *vfioext_device_info(const struct vfioext_device *device)
+{
+	return &device->info;
+}
+
+struct vfioext_container *vfioext_device_container(const struct vfioext_device *device)
 {
 	return device->container;
 }
 
-int vfioext_device_map_region(struct vfioext_device *device, uint32_t index, void **addr,
-			      uint64_t *size)
+int vfioext_device_fd(const struct vfioext_device *device)
 {
-	struct vfio_region_info info = { .argsz = sizeof(info), .index = index };
-	void *mapped;
-
-	if (ioctl(device->device, VFIO_DEVICE_GET_REGION_INFO, &info))
-		return -errno;
-	if (!info.size || !(info.flags & VFIO_REGION_INFO_FLAG_MMAP) ||
-	    info.flags & VFIO_REGION_INFO_FLAG_CAPS)
-		return -ENOTSUP;
-	mapped = mmap(NULL, info.size, PROT_READ | PROT_WRITE, MAP_SHARED, device->device,
-		      (off_t)info.offset);
-	if (mapped == MAP_FAILED)
-		return -errno;
-	*addr = mapped;
-	*size = info.size;
-	return 0;
+	return device->fd;
 }
 
-int vfioext_device_request_eventfd(struct vfioext_device *device, int eventfd)
+int vfioext_device_group_fd(const struct vfioext_device *device)
 {
-	struct vfio_irq_info info = { .argsz = sizeof(info), .index = VFIO_PCI_REQ_IRQ_INDEX };
-	struct {
-		struct vfio_irq_set set;
-		int fd;
-	} request = {
-		.set = {
-			.argsz = sizeof(request),
-			.flags = VFIO_IRQ_SET_DATA_EVENTFD | VFIO_IRQ_SET_ACTION_TRIGGER,
-			.index = VFIO_PCI_REQ_IRQ_INDEX,
-			.count = 1,
-		},
-		.fd = eventfd,
-	};
+	return device->group ? device->group->fd : -1;
+}
 
-	if (ioctl(device->device, VFIO_DEVICE_GET_IRQ_INFO, &info) || !info.count)
-		return -ENOTSUP;
-	return ioctl(device->device, VFIO_DEVICE_SET_IRQS, &request) ? -errno : 0;
+unsigned int vfioext_device_nr_regions(const struct vfioext_device *device)
+{
+	return device->nr_regions;
+}
+
+unsigned int vfioext_device_nr_irqs(const struct vfioext_device *device)
+{
+	return device->nr_irqs;
+}
+
+bool vfioext_device_is_pci(const struct vfioext_device *device)
+{
+	return device->pci;
+}
+
+bool vfioext_device_lost(const struct vfioext_device *device)
+{
+	return atomic_load_explicit(&device->lost, memory_order_relaxed);
 }

@@ -2,67 +2,111 @@
 #ifndef VFIOEXT_DEVICE_H
 #define VFIOEXT_DEVICE_H
 
+#include <stdbool.h>
 #include <stdint.h>
+#include <vfioext/container.h>
 #include <vfioext/context.h>
+#include <vfioext/discovery.h>
 
 #ifdef __cplusplus
 extern "C" {
 #endif
 
-/** struct vfioext_device - an open device, with its group and a container; opaque. */
+/**
+ * struct vfioext_device - an open device; opaque.
+ *
+ * Regions, interrupts and the rest may be used from several threads at once;
+ * opening, moving and closing may not overlap with any other use.
+ */
 struct vfioext_device;
 
 /**
- * vfioext_device_open() - open a device in a container of its own
- * @ctx: the context
- * @name: a device that is bound to a VFIO driver
+ * struct vfioext_open - how to open a device
+ * @container: the container to open it in, NULL for one of its own, made as
+ *	@backend says and freed with the device
+ * @backend: what stands behind a container of its own
+ * @vf_token: UUID that the owner of the physical function has set, or NULL
+ */
+struct vfioext_open {
+	struct vfioext_container *container;
+	enum vfioext_backend backend;
+	const char *vf_token;
+};
+
+/**
+ * vfioext_device_open() - open a device
+ * @ctx: the context, which must outlive it
+ * @name: a device that is bound to a VFIO driver: "0000:00:03.0", the UUID of an
+ *	mdev, or the path of a device's own file, "/dev/vfio/devices/vfio0"
+ * @how: how, or NULL for a container of its own
  * @device: where it goes
+ *
+ * The first device of a group opens the group and puts it into the container;
+ * the last one takes it out again. A device that was closed may be opened again.
  *
  * Return: 0; -ENODEV, -EINVAL as vfioext_find_device(); -ENXIO if it is not bound
  * to a VFIO driver; -EBUSY if the group is open elsewhere or not viable
- * (vfioext_message() says which); -EPERM, -EACCES; -ENOMEM; or the error of the
- * step that vfioext_message() names.
+ * (vfioext_message() says which function and driver break it), or if it is in
+ * another container of this process; -EPERM, -EACCES; -ENOMEM; or the error of
+ * the step that vfioext_message() names.
  */
-int vfioext_device_open(struct vfioext *ctx, const char *name, struct vfioext_device **device);
+int vfioext_device_open(struct vfioext *ctx, const char *name, const struct vfioext_open *how,
+			struct vfioext_device **device);
 
 /**
- * vfioext_device_close() - close the device, its group and its container
+ * vfioext_device_close() - close the device
  * @device: the device, or NULL
+ *
+ * Its regions are unmapped, its interrupts are disabled, it is no bus master any
+ * longer. What was mapped for DMA stays in a container that is not its own.
  */
 void vfioext_device_close(struct vfioext_device *device);
+
+/**
+ * vfioext_device_move() - take a device to another address space
+ * @device: the device, alone in its group or with all others of it closed
+ * @container: where it is to be
+ *
+ * Other devices of both containers go on meanwhile. With a VFIO container behind
+ * it the kernel wants the device closed in between: its regions are unmapped and
+ * its interrupts gone, and are to be set up anew; the object stays good. With
+ * iommufd on both sides nothing of it is touched but what memory it sees.
+ *
+ * Return: 0; -EBUSY if another device of the group is open; -EXDEV if one
+ * container is iommufd's and the other is not; or the error of the step that
+ * vfioext_message() of the device's context names, and the device is where it was.
+ */
+int vfioext_device_move(struct vfioext_device *device, struct vfioext_container *container);
+
+/** vfioext_device_info() - what it was when it was opened; good until it is closed. */
+const struct vfioext_device_info *vfioext_device_info(const struct vfioext_device *device);
+
+/** vfioext_device_container() - the container that it is in. */
+struct vfioext_container *vfioext_device_container(const struct vfioext_device *device);
 
 /** vfioext_device_fd() - the device's file descriptor, which stays its own. */
 int vfioext_device_fd(const struct vfioext_device *device);
 
-/** vfioext_device_group_fd() - the group's, likewise. */
+/** vfioext_device_group_fd() - the group's, likewise; -1 if iommufd stands behind it. */
 int vfioext_device_group_fd(const struct vfioext_device *device);
 
-/** vfioext_device_container_fd() - the container's, likewise. */
-int vfioext_device_container_fd(const struct vfioext_device *device);
+/** vfioext_device_nr_regions() - how many regions it has, numbered from 0. */
+unsigned int vfioext_device_nr_regions(const struct vfioext_device *device);
+
+/** vfioext_device_nr_irqs() - how many kinds of interrupts it has, numbered from 0. */
+unsigned int vfioext_device_nr_irqs(const struct vfioext_device *device);
+
+/** vfioext_device_is_pci() - does it speak vfio-pci? So do most mdevs. */
+bool vfioext_device_is_pci(const struct vfioext_device *device);
 
 /**
- * vfioext_device_map_region() - map a whole region
+ * vfioext_device_lost() - was the device taken away?
  * @device: the device
- * @index: number of the region, VFIO_PCI_BAR0_REGION_INDEX and so on
- * @addr: where its address goes; munmap() it
- * @size: where its size in bytes goes
  *
- * Return: 0, -EINVAL if there is no such region, -ENOTSUP if it cannot be mapped
- * whole, or the error of the kernel.
+ * From then on its regions read as all ones, writes go nowhere, and every call
+ * that needs the device gives -ENODEV. See vfioext_device_on_removal().
  */
-int vfioext_device_map_region(struct vfioext_device *device, uint32_t index, void **addr,
-			      uint64_t *size);
-
-/**
- * vfioext_device_request_eventfd() - have an eventfd signaled when the device is
- * wanted back
- * @device: the device
- * @eventfd: the eventfd, or -1 for none
- *
- * Return: 0, -ENOTSUP if the device has no such interrupt, or the error of the
- * kernel. Source: VFIO_PCI_REQ_IRQ_INDEX.
- */
-int vfioext_device_request_eventfd(struct vfioext_device *device, int eventfd);
+bool vfioext_device_lost(const struct vfioext_device *device);
 
 #ifdef __cplusplus
 }

@@ -78,7 +78,7 @@ static void bench_external_user(struct vfioext *ctx, const char *what, bool held
 	bind_device(EDU);
 	consumer = open("/dev/vfioext_consumer", O_RDWR);
 	holder = open("/dev/vfioext_consumer", O_RDWR);
-	if (vfioext_device_open(ctx, EDU, &device))
+	if (vfioext_device_open(ctx, EDU, NULL, &device))
 		exit(1);
 	bench.group_fd = vfioext_device_group_fd(device);
 	if (held && ioctl(holder, CONSUMER_ATTACH, bench.group_fd) < 0)
@@ -192,8 +192,8 @@ static void notify_once(struct vfioext *ctx, double *event, double *eventfd_time
 			_exit(1);
 		_exit(0);
 	}
-	if (vfioext_device_open(ctx, EDU, &listener.device) ||
-	    vfioext_device_request_eventfd(listener.device, listener.eventfd) ||
+	if (vfioext_device_open(ctx, EDU, NULL, &listener.device) ||
+	    vfioext_irq_set(listener.device, VFIOEXT_IRQ_REQUEST, 0, &listener.eventfd, 1) ||
 	    vfioext_events_open(&listener.events, VFIOEXT_EVENTS_REMOVAL, -1))
 		exit(1);
 	pthread_create(&first, NULL, wait_eventfd, &listener);

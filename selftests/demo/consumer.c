@@ -20,7 +20,7 @@ int main(int argc, char **argv)
 
 	if (argc != 2 || vfioext_new(&ctx, NULL))
 		return 2;
-	if (vfioext_device_open(ctx, argv[1], &device)) {
+	if (vfioext_device_open(ctx, argv[1], NULL, &device)) {
 		fprintf(stderr, "%s: %s\n", argv[1], vfioext_message(ctx));
 		return 1;
 	}

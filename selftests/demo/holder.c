@@ -44,8 +44,7 @@ int main(int argc, char **argv)
 	struct vfioext_device *device;
 	struct holder holder = { 0 };
 	struct vfioext *ctx;
-	uint64_t size;
-	void *bar = NULL;
+	struct vfioext_region *bar;
 	int ret;
 
 	if (argc != 3) {
@@ -60,11 +59,13 @@ int main(int argc, char **argv)
 		fprintf(stderr, "events: %s\n", strerror(-ret));
 		return 1;
 	}
-	if (vfioext_device_open(ctx, holder.name, &device)) {
+	if (vfioext_device_open(ctx, holder.name, NULL, &device)) {
 		fprintf(stderr, "%s: %s\n", holder.name, vfioext_message(ctx));
 		return 1;
 	}
-	ret = vfioext_device_map_region(device, VFIO_PCI_BAR0_REGION_INDEX, &bar, &size);
+	ret = vfioext_region_get(device, 0, &bar);
+	if (!ret)
+		ret = vfioext_region_map(bar);
 	if (ret && ret != -ENOTSUP) {
 		fprintf(stderr, "BAR 0 of %s: %s\n", holder.name, strerror(-ret));
 		return 1;
@@ -77,8 +78,6 @@ int main(int argc, char **argv)
 			pause();
 
 	ret = wait_until_wanted(&holder, events);
-	if (bar)
-		munmap(bar, size);
 	vfioext_device_close(device);
 	vfioext_events_close(events);
 	vfioext_free(ctx);

@@ -40,7 +40,7 @@ FIXTURE_SETUP(external_user)
 	set_policy(self->ctx, 5000, 500, 1000, VFIOEXT_ACTION_NOTIFY);
 	ASSERT_EQ(0, vfioext_events_open(&self->events, VFIOEXT_EVENTS_REMOVAL, -1));
 	ASSERT_EQ(0, vfioext_find_device(self->ctx, EDU, &self->info));
-	ASSERT_EQ(0, vfioext_device_open(self->ctx, EDU, &self->device));
+	ASSERT_EQ(0, vfioext_device_open(self->ctx, EDU, NULL, &self->device));
 	self->group = vfioext_device_group_fd(self->device);
 	self->consumer = open_consumer();
 	self->other = open_consumer();
@@ -91,7 +91,7 @@ TEST_F(external_user, get_and_put)
 	EXPECT_EQ(1, users(self->ctx, self->info.group));
 	EXPECT_EQ(1, ioctl(self->consumer, CONSUMER_MATCH, self->group));
 	EXPECT_EQ(0, ioctl(self->consumer, CONSUMER_MATCH,
-			   vfioext_device_container_fd(self->device)));
+			   vfioext_container_fd(vfioext_device_container(self->device))));
 	EXPECT_EQ(0, detach(self->consumer));
 	EXPECT_EQ(0, users(self->ctx, self->info.group));
 }
@@ -118,7 +118,7 @@ TEST_F(external_user, not_a_group)
 	int null = open("/dev/null", O_RDWR);
 
 	EXPECT_EQ(-EINVAL, attach(self->consumer, null));
-	EXPECT_EQ(-EINVAL, attach(self->consumer, vfioext_device_container_fd(self->device)));
+	EXPECT_EQ(-EINVAL, attach(self->consumer, vfioext_container_fd(vfioext_device_container(self->device))));
 	EXPECT_EQ(-EINVAL, attach(self->consumer, vfioext_device_fd(self->device)));
 	EXPECT_EQ(-EBADF, attach(self->consumer, -1));
 	close(null);
@@ -192,7 +192,7 @@ TEST_F(external_user, owner_gone)
 	EXPECT_EQ(EBUSY, errno);
 	EXPECT_EQ(0, detach(self->consumer));
 	usleep(50000);
-	EXPECT_EQ(0, vfioext_device_open(self->ctx, EDU, &self->device));
+	EXPECT_EQ(0, vfioext_device_open(self->ctx, EDU, NULL, &self->device));
 }
 
 /* Registers of edu's DMA engine, by 8 bytes; the device's own memory is at 0x40000. */
@@ -223,11 +223,12 @@ TEST_F(external_user, dma)
 	struct consumer_map request = { .iova = 0x100000 };
 	const uint64_t config = (uint64_t)VFIO_PCI_CONFIG_REGION_INDEX << 40;
 	uint16_t memory_and_master = 6;
-	uint64_t size;
+	size_t size;
 	void *bar;
 
 	ASSERT_EQ(2, pwrite(vfioext_device_fd(self->device), &memory_and_master, 2, config + 4));
-	ASSERT_EQ(0, vfioext_device_map_region(self->device, 0, &bar, &size));
+	bar = map_bar(self->device, 0, &size);
+	ASSERT_NE(NULL, bar);
 	ASSERT_LE(0, attach(self->consumer, self->group));
 	memset(page, 0x5a, 4096);
 	ASSERT_EQ(0, map(self->consumer, page, 0x100000, 4096));
@@ -358,7 +359,7 @@ TEST_F(external_user, device_joins_held_group)
 		;
 	vfioext_device_list_release(&members);
 	ASSERT_LT(i, members.nr ? members.nr : 99);
-	ASSERT_EQ(0, vfioext_device_open(self->ctx, first, &device));
+	ASSERT_EQ(0, vfioext_device_open(self->ctx, first, NULL, &device));
 	ASSERT_EQ(self->info.group, attach(self->consumer, vfioext_device_group_fd(device)));
 	ASSERT_EQ(0, ioctl(self->consumer, CONSUMER_REFUSE, 1));
 	bind_device(second);

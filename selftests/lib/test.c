@@ -92,6 +92,8 @@ struct vfioext *test_context(void)
 {
 	struct vfioext *ctx;
 
+	/* What is tested is groups, but where a test says otherwise. */
+	setenv("VFIOEXT_BACKEND", "container", 0);
 	if (vfioext_new(&ctx, NULL))
 		DIE("vfioext_new");
 	return ctx;
@@ -166,7 +168,7 @@ static void hold_until_requested(struct vfioext_device *device, int ready)
 	int fd = eventfd(0, EFD_CLOEXEC);
 	uint64_t count;
 
-	if (fd < 0 || vfioext_device_request_eventfd(device, fd))
+	if (fd < 0 || vfioext_irq_set(device, VFIOEXT_IRQ_REQUEST, 0, &fd, 1))
 		DIE("request eventfd");
 	tell_ready(ready);
 	if (read(fd, &count, sizeof(count)) != sizeof(count))
@@ -174,13 +176,27 @@ static void hold_until_requested(struct vfioext_device *device, int ready)
 	vfioext_device_close(device);
 }
 
+void *map_bar(struct vfioext_device *device, unsigned int bar, size_t *size)
+{
+	struct vfio_region_info info = { .argsz = sizeof(info), .index = bar };
+	void *mapped;
+
+	if (ioctl(vfioext_device_fd(device), VFIO_DEVICE_GET_REGION_INFO, &info) || !info.size ||
+	    !(info.flags & VFIO_REGION_INFO_FLAG_MMAP))
+		return NULL;
+	mapped = mmap(NULL, info.size, PROT_READ | PROT_WRITE, MAP_SHARED,
+		      vfioext_device_fd(device), (off_t)info.offset);
+	*size = info.size;
+	return mapped == MAP_FAILED ? NULL : mapped;
+}
+
 /* The parent maps and goes; the child has the mapping, and no descriptor. */
 static void hold_by_mapping(struct vfioext_device *device, int ready)
 {
-	uint64_t size;
-	void *bar;
+	size_t size;
+	void *bar = map_bar(device, 0, &size);
 
-	if (vfioext_device_map_region(device, VFIO_PCI_BAR0_REGION_INDEX, &bar, &size))
+	if (!bar)
 		DIE("mapping BAR 0");
 	if (fork()) {
 		vfioext_device_close(device);
@@ -204,7 +220,7 @@ static void *hold_in_thread(void *data)
 	struct vfioext *ctx = test_context();
 	struct vfioext_device *device;
 
-	if (unshare(CLONE_FILES) || vfioext_device_open(ctx, thread->name, &device))
+	if (unshare(CLONE_FILES) || vfioext_device_open(ctx, thread->name, NULL, &device))
 		DIE("in a thread: %s", vfioext_message(ctx));
 	tell_ready(thread->ready);
 	pause_forever();
@@ -248,7 +264,7 @@ static void hold(const void *data, int ready)
 		pause_forever();
 	if (kind == HOLDER_THREAD)
 		hold_by_thread(name, ready);
-	if (vfioext_device_open(ctx, name, &device))
+	if (vfioext_device_open(ctx, name, NULL, &device))
 		DIE("%s: %s", name, vfioext_message(ctx));
 
 	switch (kind) {
@@ -402,6 +418,32 @@ bool unbind_wait(pid_t pid, int timeout_ms)
 		usleep(2000);
 	} while (now_ms() < deadline);
 	return false;
+}
+
+#define QMP "/dev/virtio-ports/vfioext.qmp"
+
+bool qmp(const char *command, const char *word)
+{
+	char answer[4096] = "";
+	struct pollfd fd = { .fd = open(QMP, O_RDWR), .events = POLLIN };
+	long deadline = now_ms() + 5000;
+	size_t at = 0;
+	ssize_t len;
+
+	if (fd.fd < 0)
+		return false;
+	if (write(fd.fd, command, strlen(command)) < 0)
+		return false;
+	while (!strstr(answer, word) && now_ms() < deadline && at < sizeof(answer) - 1) {
+		if (poll(&fd, 1, 100) <= 0)
+			continue;
+		len = read(fd.fd, answer + at, sizeof(answer) - 1 - at);
+		if (len > 0)
+			at += (size_t)len;
+		answer[at] = '\0';
+	}
+	close(fd.fd);
+	return strstr(answer, word);
 }
 
 /* Events that came while another was waited for. */

@@ -64,6 +64,12 @@ int give_to_kvm(int file);
 bool wait_event(struct vfioext_events *events, const char *device, enum vfioext_event_type type,
 		int timeout_ms, struct vfioext_event *event);
 
+/* Map the whole of a BAR, apart from the library: it outlasts the device's close. */
+void *map_bar(struct vfioext_device *device, unsigned int bar, size_t *size);
+
+/* Tell QEMU something, and wait until its answer has a word in it. */
+bool qmp(const char *command, const char *word);
+
 long now_ms(void);
 
 /*

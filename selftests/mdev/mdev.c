@@ -57,7 +57,7 @@ FIXTURE_SETUP(mdev)
 	self->ctx = test_context();
 	set_policy(self->ctx, 400, 500, 1000, VFIOEXT_ACTION_SIGBUS);
 	ASSERT_EQ(0, vfioext_events_open(&self->events, VFIOEXT_EVENTS_REMOVAL, -1));
-	ASSERT_EQ(0, vfioext_device_open(self->ctx, FIRST, &self->device));
+	ASSERT_EQ(0, vfioext_device_open(self->ctx, FIRST, NULL, &self->device));
 	self->fd = vfioext_device_fd(self->device);
 }
 
@@ -273,7 +273,7 @@ TEST_F(mdev, nothing_left_for_the_next)
 	ASSERT_TRUE(write32(self->fd, BAR(2, 0), 0x22222222));
 	vfioext_device_close(self->device);
 	self->device = NULL;
-	ASSERT_EQ(0, vfioext_device_open(self->ctx, FIRST, &self->device));
+	ASSERT_EQ(0, vfioext_device_open(self->ctx, FIRST, NULL, &self->device));
 	self->fd = vfioext_device_fd(self->device);
 	EXPECT_EQ(0, read32(self->fd, BAR(0, 0)));
 	EXPECT_EQ(0, read32(self->fd, BAR(2, 0)));
@@ -293,7 +293,7 @@ TEST_F(mdev, several_instances)
 
 	create(UUID "2");
 	create(UUID "3");
-	ASSERT_EQ(0, vfioext_device_open(self->ctx, UUID "2", &other));
+	ASSERT_EQ(0, vfioext_device_open(self->ctx, UUID "2", NULL, &other));
 	ASSERT_TRUE(write32(self->fd, BAR(2, 0), 1));
 	EXPECT_EQ(0, read32(vfioext_device_fd(other), BAR(2, 0)));
 	vfioext_device_close(other);

@@ -208,7 +208,7 @@ TEST_F(netlink, unprivileged_holder)
 	struct vfioext_device *device;
 	uint32_t id;
 
-	ASSERT_EQ(0, vfioext_device_open(self->ctx, EDU, &device));
+	ASSERT_EQ(0, vfioext_device_open(self->ctx, EDU, NULL, &device));
 	ASSERT_EQ(0, vfioext_removal_start(self->ctx, EDU, NULL, &id));
 	removal_id = id;
 	EXPECT_EQ(0, as_nobody(hold_as_nobody));
@@ -331,7 +331,7 @@ TEST_F_TIMEOUT(netlink, long_dump, 300)
 	pid_t pids[MANY];
 	size_t i, j;
 
-	ASSERT_EQ(0, vfioext_device_open(self->ctx, EDU, &device));
+	ASSERT_EQ(0, vfioext_device_open(self->ctx, EDU, NULL, &device));
 	for (i = 0; i < MANY; i++) {
 		pids[i] = fork();
 		if (!pids[i]) {
@@ -370,7 +370,7 @@ TEST_F(netlink, unaccounted_handle)
 	int sockets[2];
 
 	ASSERT_EQ(0, socketpair(AF_UNIX, SOCK_STREAM, 0, sockets));
-	ASSERT_EQ(0, vfioext_device_open(self->ctx, EDU, &device));
+	ASSERT_EQ(0, vfioext_device_open(self->ctx, EDU, NULL, &device));
 	cmsg->cmsg_level = SOL_SOCKET;
 	cmsg->cmsg_type = SCM_RIGHTS;
 	cmsg->cmsg_len = CMSG_LEN(sizeof(int));

@@ -18,7 +18,6 @@
 #define PF "0000:02:00.0"
 #define FIRST "0000:01:01.0"
 #define SECOND "0000:01:02.0"
-#define QMP "/dev/virtio-ports/vfioext.qmp"
 
 FIXTURE(hotplug) {
 	struct vfioext *ctx;
@@ -40,31 +39,6 @@ FIXTURE_TEARDOWN(hotplug)
 	holder_kill(&self->holder);
 	vfioext_events_close(self->events);
 	vfioext_free(self->ctx);
-}
-
-/* Tell QEMU something, and wait until its answer has a word in it. */
-static bool qmp(const char *command, const char *word)
-{
-	char answer[4096] = "";
-	struct pollfd fd = { .fd = open(QMP, O_RDWR), .events = POLLIN };
-	long deadline = now_ms() + 5000;
-	size_t at = 0;
-	ssize_t len;
-
-	if (fd.fd < 0)
-		return false;
-	if (write(fd.fd, command, strlen(command)) < 0)
-		return false;
-	while (!strstr(answer, word) && now_ms() < deadline && at < sizeof(answer) - 1) {
-		if (poll(&fd, 1, 100) <= 0)
-			continue;
-		len = read(fd.fd, answer + at, sizeof(answer) - 1 - at);
-		if (len > 0)
-			at += (size_t)len;
-		answer[at] = '\0';
-	}
-	close(fd.fd);
-	return strstr(answer, word);
 }
 
 /* QEMU takes the device away; the guest lets its driver go first. */
@@ -146,7 +120,7 @@ TEST_F(hotplug, not_viable)
 	bind_device(FIRST);
 	/* pci-stub is harmless; a driver that does DMA for the kernel is not. */
 	run("modprobe -q uio_pci_generic && echo uio_pci_generic > /sys/bus/pci/devices/" SECOND "/driver_override && echo " SECOND " > /sys/bus/pci/drivers_probe");
-	EXPECT_EQ(-EBUSY, vfioext_device_open(self->ctx, FIRST, &device));
+	EXPECT_EQ(-EBUSY, vfioext_device_open(self->ctx, FIRST, NULL, &device));
 	EXPECT_NE(NULL, strstr(vfioext_message(self->ctx), SECOND));
 	EXPECT_NE(NULL, strstr(vfioext_message(self->ctx), "uio_pci_generic"));
 	unbind_driver(SECOND);
@@ -168,7 +142,7 @@ TEST_F(hotplug, unbinder_holds_it)
 
 	set_policy(self->ctx, 5000, 500, 1000, VFIOEXT_ACTION_NOTIFY);
 	bind_device(EDU);
-	ASSERT_EQ(0, vfioext_device_open(self->ctx, EDU, &device));
+	ASSERT_EQ(0, vfioext_device_open(self->ctx, EDU, NULL, &device));
 	ASSERT_EQ(0, pthread_create(&thread, NULL, close_later, device));
 	EXPECT_EQ(0, vfioext_unbind(self->ctx, EDU));
 	pthread_join(thread, NULL);

@@ -585,7 +585,7 @@ TEST_F_TIMEOUT(removal, many_unbinds, 300)
 		struct vfioext_device *device;
 
 		for (;;)
-			if (!vfioext_device_open(ctx, EDU, &device))
+			if (!vfioext_device_open(ctx, EDU, NULL, &device))
 				vfioext_device_close(device);
 	}
 	for (i = 0; i < 500 / slowness(); i++) {

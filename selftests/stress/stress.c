@@ -93,14 +93,15 @@ static void send_away(int fd)
 static void work_open(struct vfioext *ctx)
 {
 	struct vfioext_device *device;
-	uint64_t size;
+	size_t size;
 	void *bar;
 
-	if (vfioext_device_open(ctx, any_device(), &device))
+	if (vfioext_device_open(ctx, any_device(), NULL, &device))
 		return;
 	switch (pick(6)) {
 	case 0:
-		if (!vfioext_device_map_region(device, pick(6), &bar, &size) && pick(2))
+		bar = map_bar(device, pick(6), &size);
+		if (bar && pick(2))
 			munmap(bar, size);
 		break;
 	case 1:
@@ -183,7 +184,7 @@ static void work_consumer(struct vfioext *ctx)
 
 	map.vaddr = (uintptr_t)page;
 	strncat(name, any_device(), sizeof(name) - 1);
-	if (!vfioext_device_open(ctx, any_device(), &device) && pick(2))
+	if (!vfioext_device_open(ctx, any_device(), NULL, &device) && pick(2))
 		ioctl(consumer, CONSUMER_ATTACH, vfioext_device_group_fd(device));
 	else
 		ioctl(consumer, CONSUMER_ATTACH_DEVICE, name);

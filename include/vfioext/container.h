@@ -1,0 +1,67 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#ifndef VFIOEXT_CONTAINER_H
+#define VFIOEXT_CONTAINER_H
+
+#include <vfioext/context.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/**
+ * struct vfioext_container - an address space for DMA; opaque.
+ *
+ * The devices that are opened in it, of one or of several groups, see the same
+ * memory at the same addresses. It may be used from several threads at once.
+ */
+struct vfioext_container;
+
+/**
+ * enum vfioext_backend - what stands behind a container
+ * @VFIOEXT_BACKEND_ANY: what the environment variable VFIOEXT_BACKEND names
+ *	("container" or "iommufd"), else iommufd where the kernel has it and
+ *	devices have files of their own, else a VFIO container
+ * @VFIOEXT_BACKEND_CONTAINER: a VFIO container (/dev/vfio/vfio, type 1 v2)
+ * @VFIOEXT_BACKEND_IOMMUFD: an address space of /dev/iommu
+ * @VFIOEXT_BACKEND_NOIOMMU: a VFIO container without an IOMMU: nothing keeps a
+ *	device from writing anywhere in the host's memory. Never chosen by itself.
+ */
+enum vfioext_backend {
+	VFIOEXT_BACKEND_ANY,
+	VFIOEXT_BACKEND_CONTAINER,
+	VFIOEXT_BACKEND_IOMMUFD,
+	VFIOEXT_BACKEND_NOIOMMU,
+};
+
+/**
+ * vfioext_container_new() - make an empty address space
+ * @ctx: the context, which must outlive it
+ * @backend: what is to stand behind it
+ * @container: where it goes
+ *
+ * Return: 0; -EINVAL if @backend or VFIOEXT_BACKEND is unknown; -ENOENT if the
+ * kernel has no such backend; -EPERM, -EACCES, -ENOMEM; or the error of the step
+ * that vfioext_message() names.
+ */
+int vfioext_container_new(struct vfioext *ctx, enum vfioext_backend backend,
+			  struct vfioext_container **container);
+
+/**
+ * vfioext_container_free() - unmap all that is mapped, and close it
+ * @container: a container in which no device is open, or NULL
+ *
+ * Return: 0, or -EBUSY if a device is still open in it, which changes nothing.
+ */
+int vfioext_container_free(struct vfioext_container *container);
+
+/** vfioext_container_backend() - what stands behind it, never VFIOEXT_BACKEND_ANY. */
+enum vfioext_backend vfioext_container_backend(const struct vfioext_container *container);
+
+/** vfioext_container_fd() - of /dev/vfio/vfio or /dev/iommu, which stays its own. */
+int vfioext_container_fd(const struct vfioext_container *container);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

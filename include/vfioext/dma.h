@@ -1,0 +1,161 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#ifndef VFIOEXT_DMA_H
+#define VFIOEXT_DMA_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <vfioext/container.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/** What a device may do with what is mapped, and how; values are or-ed. */
+#define VFIOEXT_DMA_READ 0x1u
+#define VFIOEXT_DMA_WRITE 0x2u
+/** At the IOVA that the caller names, instead of one that is found for him. */
+#define VFIOEXT_DMA_FIXED 0x4u
+/** For vfioext_dma_alloc(): of huge pages, if there are any. */
+#define VFIOEXT_DMA_HUGE 0x8u
+
+/**
+ * vfioext_dma_map() - let the devices of a container see memory
+ * @container: a container that has a device
+ * @vaddr: the memory, on a page's boundary; it is pinned
+ * @size: bytes, a multiple of the page size
+ * @flags: VFIOEXT_DMA_*; READ and WRITE if neither is there
+ * @iova: where the devices see it; with VFIOEXT_DMA_FIXED where they are to
+ *
+ * An address that is found lies in the IOMMU's valid ranges, and is used again
+ * after it was unmapped. Memory that is mapped already at that very address and
+ * size is left as it is.
+ *
+ * Return: 0; -EINVAL if an address or the size is not on a page's boundary; -ERANGE
+ * if the IOVA is in no valid range; -EEXIST if it overlaps what is mapped; -ENOSPC
+ * if there is no room, or no mapping left (vfioext_message() of the container's
+ * context says which, and what to do); -ENOMEM if memory may not be locked, which
+ * it says, too; -ENODEV if no device is in the container; or the kernel's error.
+ */
+int vfioext_dma_map(struct vfioext_container *container, void *vaddr, uint64_t size,
+		    unsigned int flags, uint64_t *iova);
+
+/**
+ * vfioext_dma_unmap() - the reverse
+ * @container: the container
+ * @iova: where a mapping begins
+ * @size: bytes; the whole of one mapping, or of several that follow each other
+ *
+ * Return: 0, -ENOENT if nothing is mapped there, -EINVAL if a mapping is not
+ * wholly in it, or the kernel's error.
+ */
+int vfioext_dma_unmap(struct vfioext_container *container, uint64_t iova, uint64_t size);
+
+/** vfioext_dma_unmap_all() - unmap all that is mapped. Return: 0, or the kernel's error. */
+int vfioext_dma_unmap_all(struct vfioext_container *container);
+
+/**
+ * vfioext_dma_iova() - where devices see memory
+ * @container: the container
+ * @vaddr: an address in mapped memory
+ * @iova: where it goes
+ *
+ * Neither this nor vfioext_dma_vaddr() takes a lock or allocates; both may run
+ * while others map and unmap. Of memory that is mapped more than once it gives
+ * one of the places.
+ *
+ * Return: 0, or -ENOENT if it is not mapped.
+ */
+int vfioext_dma_iova(const struct vfioext_container *container, const void *vaddr,
+		     uint64_t *iova);
+
+/**
+ * vfioext_dma_vaddr() - which memory devices see
+ * @container: the container
+ * @iova: an address as the devices use it
+ * @vaddr: where it goes
+ *
+ * Return: 0, or -ENOENT if nothing is mapped there.
+ */
+int vfioext_dma_vaddr(const struct vfioext_container *container, uint64_t iova, void **vaddr);
+
+/**
+ * vfioext_dma_alloc() - allocate memory and map it
+ * @container: the container
+ * @size: bytes, rounded up to the page size
+ * @flags: as of vfioext_dma_map()
+ * @vaddr: where its address goes; zeroed; give it to vfioext_dma_free()
+ * @iova: as of vfioext_dma_map()
+ *
+ * Return: as vfioext_dma_map().
+ */
+int vfioext_dma_alloc(struct vfioext_container *container, uint64_t size, unsigned int flags,
+		      void **vaddr, uint64_t *iova);
+
+/** vfioext_dma_free() - the reverse. Return: as vfioext_dma_unmap(). */
+int vfioext_dma_free(struct vfioext_container *container, void *vaddr, uint64_t size);
+
+/** struct vfioext_iova_range - from @start to @last, both valid. */
+struct vfioext_iova_range {
+	uint64_t start;
+	uint64_t last;
+};
+
+/**
+ * struct vfioext_dma_limits - how much can be mapped
+ * @page_sizes: sizes of the IOMMU's pages, or-ed
+ * @mapped: mappings that there are
+ * @mappings_left: how many more there can be, UINT64_MAX if there is no limit
+ * @locked_left: bytes that may still be locked, UINT64_MAX if there is no limit
+ * @ranges: the valid ranges, in ascending order; the container's own, good until
+ *	a device is opened in it or taken out
+ * @nr_ranges: how many
+ * @dirty_tracking: the IOMMU can tell what devices wrote to
+ */
+struct vfioext_dma_limits {
+	uint64_t page_sizes;
+	uint64_t mapped;
+	uint64_t mappings_left;
+	uint64_t locked_left;
+	const struct vfioext_iova_range *ranges;
+	size_t nr_ranges;
+	bool dirty_tracking;
+};
+
+/**
+ * vfioext_dma_get_limits() - how much can be mapped
+ * @container: a container that has a device
+ * @limits: where it goes
+ *
+ * Return: 0, or -ENODEV if no device is in the container.
+ */
+int vfioext_dma_get_limits(struct vfioext_container *container,
+			   struct vfioext_dma_limits *limits);
+
+/**
+ * vfioext_dma_track() - begin or end to note what devices write to
+ * @container: the container
+ * @track: begin, or end
+ *
+ * Return: 0, -ENOTSUP if it is not offered, or the kernel's error.
+ */
+int vfioext_dma_track(struct vfioext_container *container, bool track);
+
+/**
+ * vfioext_dma_dirty() - what devices have written to since it was last asked
+ * @container: a container that is tracked
+ * @iova: where a mapping begins
+ * @size: its bytes
+ * @bitmap: a bit for each page of the smallest size, the first in bit 0 of the
+ *	first byte; (@size / page size + 63) / 64 * 8 bytes
+ *
+ * Return: 0, -EINVAL, -ENOTSUP, or the kernel's error.
+ */
+int vfioext_dma_dirty(struct vfioext_container *container, uint64_t iova, uint64_t size,
+		      uint64_t *bitmap);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

@@ -1,0 +1,432 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+/* Address spaces, and how groups and devices get into them. */
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/iommufd.h>
+#include <linux/vfio.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
+#include <vfioext/discovery.h>
+
+#include "container.h"
+#include "context.h"
+#include "device.h"
+#include "sysfs.h"
+
+static int fail_step(struct vfioext *ctx, const char *step)
+{
+	int ret = -errno;
+
+	return context_fail(ctx, ret, "%s: %s", step, strerror(-ret));
+}
+
+static int choose_backend(struct vfioext *ctx, enum vfioext_backend *backend)
+{
+	const char *name = getenv("VFIOEXT_BACKEND");
+
+	if (*backend > VFIOEXT_BACKEND_NOIOMMU)
+		return context_fail(ctx, -EINVAL, "there is no backend %d", (int)*backend);
+	if (*backend != VFIOEXT_BACKEND_ANY)
+		return 0;
+	if (!name || !name[0])
+		*backend = !access("/dev/iommu", F_OK) && !access("/dev/vfio/devices", F_OK) ?
+			   VFIOEXT_BACKEND_IOMMUFD : VFIOEXT_BACKEND_CONTAINER;
+	else if (!strcmp(name, "container"))
+		*backend = VFIOEXT_BACKEND_CONTAINER;
+	else if (!strcmp(name, "iommufd"))
+		*backend = VFIOEXT_BACKEND_IOMMUFD;
+	else
+		return context_fail(ctx, -EINVAL, "VFIOEXT_BACKEND is '%.32s', and can be container or iommufd",
+				    name);
+	return 0;
+}
+
+static int open_container(struct vfioext *ctx, struct vfioext_container *container)
+{
+	bool noiommu = container->backend == VFIOEXT_BACKEND_NOIOMMU;
+
+	container->fd = open("/dev/vfio/vfio", O_RDWR | O_CLOEXEC);
+	if (container->fd < 0)
+		return fail_step(ctx, "/dev/vfio/vfio");
+	if (ioctl(container->fd, VFIO_GET_API_VERSION) != VFIO_API_VERSION)
+		return context_fail(ctx, -EPROTO, "VFIO of another version");
+	if (noiommu && ioctl(container->fd, VFIO_CHECK_EXTENSION, VFIO_NOIOMMU_IOMMU) <= 0)
+		return context_fail(ctx, -ENOENT, "no mode without an IOMMU; the host's administrator "
+				    "allows it, unsafe as it is, with vfio's enable_unsafe_noiommu_mode");
+	return 0;
+}
+
+static int open_iommufd(struct vfioext *ctx, struct vfioext_container *container)
+{
+	struct iommu_ioas_alloc alloc = { .size = sizeof(alloc) };
+
+	container->fd = open("/dev/iommu", O_RDWR | O_CLOEXEC);
+	if (container->fd < 0)
+		return fail_step(ctx, "/dev/iommu");
+	if (ioctl(container->fd, IOMMU_IOAS_ALLOC, &alloc))
+		return fail_step(ctx, "IOMMU_IOAS_ALLOC");
+	container->ioas = alloc.out_ioas_id;
+	return 0;
+}
+
+int vfioext_container_new(struct vfioext *ctx, enum vfioext_backend backend,
+			  struct vfioext_container **container)
+{
+	struct vfioext_container *new;
+	int ret;
+
+	ctx->message[0] = '\0';
+	ret = choose_backend(ctx, &backend);
+	if (ret)
+		return ret;
+	new = calloc(1, sizeof(*new));
+	if (!new)
+		return -ENOMEM;
+	pthread_mutex_init(&new->lock, NULL);
+	new->ctx = ctx;
+	new->backend = backend;
+	new->fd = -1;
+	new->mappings = mappings_new();
+	ret = !new->mappings ? -ENOMEM : backend == VFIOEXT_BACKEND_IOMMUFD ?
+	      open_iommufd(ctx, new) : open_container(ctx, new);
+	if (ret) {
+		vfioext_container_free(new);
+		return ret;
+	}
+	*container = new;
+	return 0;
+}
+
+int vfioext_container_free(struct vfioext_container *container)
+{
+	if (!container)
+		return 0;
+	if (container->devices)
+		return -EBUSY;
+	if (container->fd >= 0)
+		close(container->fd);
+	if (container->mappings)
+		mappings_free(container->mappings);
+	free(container->ranges);
+	pthread_mutex_destroy(&container->lock);
+	free(container);
+	return 0;
+}
+
+enum vfioext_backend vfioext_container_backend(const struct vfioext_container *container)
+{
+	return container->backend;
+}
+
+int vfioext_container_fd(const struct vfioext_container *container)
+{
+	return container->fd;
+}
+
+/* What keeps a group from being viable, in words. */
+static int tell_breaker(struct vfioext *ctx, int group)
+{
+	const struct vfioext_device_info *breaker;
+	struct vfioext_device_list members;
+	int ret;
+
+	ret = vfioext_list_group(ctx, group, &members);
+	if (ret)
+		return ret;
+	breaker = vfioext_group_breaker(&members);
+	if (breaker)
+		context_fail(ctx, 0, "group %d is not viable: %s is bound to %s", group,
+			     breaker->name, breaker->driver);
+	else
+		context_fail(ctx, 0, "group %d is not viable", group);
+	vfioext_device_list_release(&members);
+	return -EBUSY;
+}
+
+static int open_group(struct vfioext_container *container, struct vfioext *ctx,
+		      struct group *group)
+{
+	struct vfio_group_status status = { .argsz = sizeof(status) };
+	bool noiommu = container->backend == VFIOEXT_BACKEND_NOIOMMU;
+	char path[64];
+
+	snprintf(path, sizeof(path), "/dev/vfio/%s%d", noiommu ? "noiommu-" : "", group->id);
+	group->fd = open(path, O_RDWR | O_CLOEXEC);
+	if (group->fd < 0 && errno == EBUSY)
+		return context_fail(ctx, -EBUSY, "group %d is open already; 'vfioext who %d' tells who has it",
+				    group->id, group->id);
+	if (group->fd < 0 && errno == ENOENT && !noiommu)
+		return context_fail(ctx, -ENOENT, "%s: no such file; a group without an IOMMU is opened "
+				    "with VFIOEXT_BACKEND_NOIOMMU alone", path);
+	if (group->fd < 0)
+		return fail_step(ctx, path);
+	if (ioctl(group->fd, VFIO_GROUP_GET_STATUS, &status))
+		return fail_step(ctx, "VFIO_GROUP_GET_STATUS");
+	if (!(status.flags & VFIO_GROUP_FLAGS_VIABLE))
+		return tell_breaker(ctx, group->id);
+	return 0;
+}
+
+/* The first group brings the IOMMU. */
+static int attach_group(struct vfioext_container *container, struct vfioext *ctx,
+			struct group *group)
+{
+	int type = container->backend == VFIOEXT_BACKEND_NOIOMMU ? VFIO_NOIOMMU_IOMMU :
+								   VFIO_TYPE1v2_IOMMU;
+
+	if (ioctl(group->fd, VFIO_GROUP_SET_CONTAINER, &container->fd))
+		return fail_step(ctx, "VFIO_GROUP_SET_CONTAINER");
+	if (!container->ready && ioctl(container->fd, VFIO_SET_IOMMU, type)) {
+		int ret = fail_step(ctx, "VFIO_SET_IOMMU");
+
+		ioctl(group->fd, VFIO_GROUP_UNSET_CONTAINER);
+		return ret;
+	}
+	return 0;
+}
+
+static struct group *group_new(struct vfioext_container *container, int id)
+{
+	struct group *group = calloc(1, sizeof(*group));
+
+	if (!group)
+		return NULL;
+	group->container = container;
+	group->id = id;
+	group->fd = -1;
+	return group;
+}
+
+static void link_group(struct vfioext_container *container, struct group *group)
+{
+	group->container = container;
+	group->next = container->groups;
+	container->groups = group;
+}
+
+static void unlink_group(struct group *group)
+{
+	struct group **at = &group->container->groups;
+
+	while (*at != group)
+		at = &(*at)->next;
+	*at = group->next;
+}
+
+static struct group *find_group(struct vfioext_container *container, int id)
+{
+	struct group *group = container->groups;
+
+	while (group && group->id != id)
+		group = group->next;
+	return group;
+}
+
+static void group_free(struct group *group)
+{
+	if (group->fd >= 0)
+		close(group->fd);
+	free(group);
+}
+
+static int device_from_group(struct vfioext_device *device, struct vfioext *ctx)
+{
+	char name[VFIOEXT_NAME_SIZE + 64];
+
+	snprintf(name, sizeof(name), "%s%s%s", device->info.name, device->vf_token ? " vf_token=" : "",
+		 device->vf_token ? device->vf_token : "");
+	device->fd = ioctl(device->group->fd, VFIO_GROUP_GET_DEVICE_FD, name);
+	if (device->fd >= 0)
+		return 0;
+	if (errno == EACCES && !device->vf_token)
+		return context_fail(ctx, -EACCES, "%s wants the token of its physical function's owner",
+				    device->info.name);
+	return fail_step(ctx, "VFIO_GROUP_GET_DEVICE_FD");
+}
+
+/* The container's lock is held. */
+static int add_by_group(struct vfioext_container *container, struct vfioext_device *device)
+{
+	struct group *group = find_group(container, device->info.group);
+	struct vfioext *ctx = device->ctx;
+	bool new = !group;
+	int ret = 0;
+
+	if (new) {
+		group = group_new(container, device->info.group);
+		if (!group)
+			return -ENOMEM;
+		ret = open_group(container, ctx, group);
+		if (!ret)
+			ret = attach_group(container, ctx, group);
+		if (ret)
+			goto err_free;
+	}
+	device->group = group;
+	ret = device_from_group(device, ctx);
+	if (ret)
+		goto err_detach;
+	if (new)
+		link_group(container, group);
+	group->devices++;
+	return 0;
+
+err_detach:
+	device->group = NULL;
+	if (new)
+		ioctl(group->fd, VFIO_GROUP_UNSET_CONTAINER);
+err_free:
+	if (new)
+		group_free(group);
+	return ret;
+}
+
+static int open_device_file(struct vfioext_device *device)
+{
+	struct vfioext *ctx = device->ctx;
+	char path[300], **names;
+	int nr;
+
+	nr = sysfs_list(ctx, &names, "bus/%s/devices/%s/vfio-dev", device->info.bus,
+			device->info.name);
+	if (nr < 1)
+		return context_fail(ctx, -ENOENT, "%s has no device file", device->info.name);
+	snprintf(path, sizeof(path), "/dev/vfio/devices/%s", names[0]);
+	sysfs_list_free(names, nr);
+	device->fd = open(path, O_RDWR | O_CLOEXEC);
+	return device->fd < 0 ? fail_step(ctx, path) : 0;
+}
+
+static int attach_iommufd(struct vfioext_container *container, struct vfioext_device *device)
+{
+	struct vfio_device_attach_iommufd_pt attach = {
+		.argsz = sizeof(attach),
+		.pt_id = container->ioas,
+	};
+
+	if (ioctl(device->fd, VFIO_DEVICE_ATTACH_IOMMUFD_PT, &attach))
+		return fail_step(device->ctx, "VFIO_DEVICE_ATTACH_IOMMUFD_PT");
+	return 0;
+}
+
+static int add_by_file(struct vfioext_container *container, struct vfioext_device *device)
+{
+	struct vfio_device_bind_iommufd bind = {
+		.argsz = sizeof(bind),
+		.iommufd = container->fd,
+	};
+	int ret;
+
+	if (device->vf_token)
+		return context_fail(device->ctx, -EOPNOTSUPP,
+				    "a token is for VFIO containers; set VFIOEXT_BACKEND=container");
+	ret = open_device_file(device);
+	if (ret)
+		return ret;
+	if (ioctl(device->fd, VFIO_DEVICE_BIND_IOMMUFD, &bind)) {
+		if (errno == EINVAL || errno == EBUSY || errno == EPERM)
+			ret = tell_breaker(device->ctx, device->info.group);
+		else
+			ret = fail_step(device->ctx, "VFIO_DEVICE_BIND_IOMMUFD");
+	}
+	if (!ret)
+		ret = attach_iommufd(container, device);
+	if (ret) {
+		close(device->fd);
+		device->fd = -1;
+	}
+	return ret;
+}
+
+/* Open a device in a container. */
+int container_add_device(struct vfioext_container *container, struct vfioext_device *device)
+{
+	int ret;
+
+	pthread_mutex_lock(&container->lock);
+	ret = container->backend == VFIOEXT_BACKEND_IOMMUFD ? add_by_file(container, device) :
+							      add_by_group(container, device);
+	if (!ret) {
+		device->container = container;
+		container->devices++;
+		if (!container->ready) {
+			container->ready = true;
+			dma_begin(container);
+		}
+	}
+	pthread_mutex_unlock(&container->lock);
+	return ret;
+}
+
+/* The last device of a group takes it out, and the last group takes the IOMMU along. */
+static void remove_group(struct vfioext_container *container, struct group *group)
+{
+	if (--group->devices)
+		return;
+	unlink_group(group);
+	ioctl(group->fd, VFIO_GROUP_UNSET_CONTAINER);
+	group_free(group);
+	if (!container->groups)
+		dma_end(container);
+}
+
+/*
+ * Accessors may be about to use the descriptor of a device that is lost: its number
+ * stands for a file of no content until the device is closed.
+ */
+static void close_device(struct vfioext_device *device)
+{
+	int null = vfioext_device_lost(device) ? open("/dev/null", O_RDWR | O_CLOEXEC) : -1;
+
+	if (null >= 0 && dup3(null, device->fd, O_CLOEXEC) >= 0) {
+		close(null);
+		return;
+	}
+	close(device->fd);
+	device->fd = -1;
+}
+
+/* Close a device, and take it out of its container. */
+void container_remove_device(struct vfioext_device *device)
+{
+	struct vfioext_container *container = device->container;
+
+	pthread_mutex_lock(&container->lock);
+	close_device(device);
+	if (device->group)
+		remove_group(container, device->group);
+	device->group = NULL;
+	device->container = NULL;
+	container->devices--;
+	pthread_mutex_unlock(&container->lock);
+}
+
+/*
+ * iommufd takes a device to another address space in one step.
+ */
+int container_move_device(struct vfioext_device *device, struct vfioext_container *to)
+{
+	struct vfioext_container *from = device->container;
+	int ret;
+
+	pthread_mutex_lock(&to->lock);
+	ret = attach_iommufd(to, device);
+	if (!ret) {
+		to->devices++;
+		if (!to->ready) {
+			to->ready = true;
+			dma_begin(to);
+		}
+		device->container = to;
+	}
+	pthread_mutex_unlock(&to->lock);
+	if (ret)
+		return ret;
+	pthread_mutex_lock(&from->lock);
+	from->devices--;
+	pthread_mutex_unlock(&from->lock);
+	return 0;
+}

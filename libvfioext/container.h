@@ -1,0 +1,57 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#ifndef LIBVFIOEXT_CONTAINER_H
+#define LIBVFIOEXT_CONTAINER_H
+
+#include <pthread.h>
+#include <stdbool.h>
+#include <vfioext/container.h>
+#include <vfioext/device.h>
+#include <vfioext/dma.h>
+
+#include "mappings.h"
+
+/*
+ * A group that is open: once in the process, with the devices that are open in it.
+ * On the list of its container.
+ */
+struct group {
+	struct group *next;
+	struct vfioext_container *container;
+	int id;
+	int fd;
+	unsigned int devices;
+};
+
+/*
+ * @fd: of /dev/vfio/vfio, or /dev/iommu
+ * @ioas: iommufd's number of the address space
+ * @devices: how many are open in it
+ * @ready: a device is in it, and so it has an IOMMU and @limits are known
+ * @lock: protects groups, limits, and every change of @mappings
+ * @mappings: what is mapped; readers take no lock
+ */
+struct vfioext_container {
+	struct vfioext *ctx;
+	enum vfioext_backend backend;
+	int fd;
+	uint32_t ioas;
+	unsigned int devices;
+	bool ready;
+	pthread_mutex_t lock;
+	struct group *groups;
+	struct mappings *mappings;
+	struct vfioext_dma_limits limits;
+	struct vfioext_iova_range *ranges;
+	bool tracked;
+};
+
+/* container.c: the device has its info, and on success its fd and its container. */
+int container_add_device(struct vfioext_container *container, struct vfioext_device *device);
+void container_remove_device(struct vfioext_device *device);
+int container_move_device(struct vfioext_device *device, struct vfioext_container *to);
+
+/* dma.c: what the IOMMU can do, once there is one; forget it when the last device leaves. */
+void dma_begin(struct vfioext_container *container);
+void dma_end(struct vfioext_container *container);
+
+#endif

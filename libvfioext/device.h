@@ -1,0 +1,69 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#ifndef LIBVFIOEXT_DEVICE_H
+#define LIBVFIOEXT_DEVICE_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <vfioext/device.h>
+#include <vfioext/events.h>
+#include <vfioext/region.h>
+#include <vfioext/watch.h>
+
+struct group;
+
+/* A kind of interrupts: what each vector signals, -1 for nothing. */
+struct irq {
+	int *eventfds;
+	unsigned int nr;
+};
+
+/*
+ * @group: NULL if iommufd stands behind it
+ * @fd: the device's; once it is lost, of a file without content, or -1
+ * @own: the container is its own
+ * @lost: it was taken away
+ * @lock: protects regions and irqs while they are set up
+ * @regions: each NULL until it was asked for
+ * @irqs: each empty until it was used
+ */
+struct vfioext_device {
+	struct vfioext *ctx;
+	struct vfioext_device_info info;
+	struct vfioext_container *container;
+	struct group *group;
+	char *vf_token;
+	int fd;
+	bool own;
+	bool pci;
+	bool resettable;
+	atomic_bool lost;
+	pthread_mutex_t lock;
+	unsigned int nr_regions;
+	unsigned int nr_irqs;
+	struct region **regions;
+	struct irq *irqs;
+	struct watch *watch;
+};
+
+/* What the public part does not show: where it is in the device's file, and its mapping. */
+struct region {
+	struct vfioext_region public;
+	uint64_t file_offset;
+	void *reserved;
+	uint64_t reserved_size;
+	struct vfioext_area whole;
+	struct vfioext_area *areas;
+};
+
+/* region.c: all of a device's, when it is closed, and when it is lost. */
+void regions_free(struct vfioext_device *device);
+void regions_lose(struct vfioext_device *device);
+
+/* interrupt.c */
+void irqs_free(struct vfioext_device *device);
+
+/* config.c */
+int config_begin(struct vfioext_device *device);
+
+#endif

@@ -1,0 +1,625 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+/* Memory that devices see: what is mapped where, and how much more can be. */
+#include <errno.h>
+#include <inttypes.h>
+#include <linux/iommufd.h>
+#include <linux/vfio.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+#include <unistd.h>
+#include <vfioext/dma.h>
+
+#include "container.h"
+#include "context.h"
+
+#define INFO_MAX 65536
+#define HUGE_SIZE (2ULL << 20)
+#define CAP_IPC_LOCK_BIT 14
+
+/* Without a description of its own an IOMMU is taken to do what all do. */
+static const struct vfioext_iova_range whole = { 0, (1ULL << 39) - 1 };
+
+static void set_ranges(struct vfioext_container *container, struct vfioext_iova_range *ranges,
+		       size_t nr)
+{
+	free(container->ranges);
+	container->ranges = ranges;
+	container->limits.ranges = nr ? ranges : &whole;
+	container->limits.nr_ranges = nr ? nr : 1;
+}
+
+/* A range is laid out as the kernel's own. Capabilities may lie on 4 bytes. */
+static void take_ranges(struct vfioext_container *container, const uint8_t *at, size_t size)
+{
+	struct vfio_iommu_type1_info_cap_iova_range capability;
+	struct vfioext_iova_range *ranges;
+
+	_Static_assert(sizeof(*ranges) == sizeof(capability.iova_ranges[0]), "a range");
+	if (size < sizeof(capability))
+		return;
+	memcpy(&capability, at, sizeof(capability));
+	if (capability.nr_iovas > (size - sizeof(capability)) / sizeof(*ranges))
+		return;
+	ranges = calloc(capability.nr_iovas ? capability.nr_iovas : 1, sizeof(*ranges));
+	if (!ranges)
+		return;
+	memcpy(ranges, at + sizeof(capability), capability.nr_iovas * sizeof(*ranges));
+	set_ranges(container, ranges, capability.nr_iovas);
+}
+
+static void take_capability(struct vfioext_container *container, uint16_t id, const uint8_t *at,
+			    size_t size)
+{
+	struct vfio_iommu_type1_info_dma_avail avail;
+
+	if (id == VFIO_IOMMU_TYPE1_INFO_CAP_IOVA_RANGE) {
+		take_ranges(container, at, size);
+	} else if (id == VFIO_IOMMU_TYPE1_INFO_DMA_AVAIL && size >= sizeof(avail)) {
+		memcpy(&avail, at, sizeof(avail));
+		container->limits.mappings_left = avail.avail;
+	} else if (id == VFIO_IOMMU_TYPE1_INFO_CAP_MIGRATION) {
+		container->limits.dirty_tracking = true;
+	}
+}
+
+/* Each capability lies behind the one before, and so the chain ends. */
+static void take_capabilities(struct vfioext_container *container, const uint8_t *info,
+			      uint32_t size, uint32_t at)
+{
+	struct vfio_info_cap_header header;
+	uint32_t last = 0;
+
+	while (at > last && at <= size - sizeof(header)) {
+		memcpy(&header, info + at, sizeof(header));
+		take_capability(container, header.id, info + at, size - at);
+		last = at;
+		at = header.next;
+	}
+}
+
+static int read_container(struct vfioext_container *container)
+{
+	struct vfio_iommu_type1_info *info = NULL, *more;
+	uint32_t size = sizeof(*info);
+	int ret = 0;
+
+	do {
+		more = realloc(info, size);
+		if (!more) {
+			ret = -ENOMEM;
+			break;
+		}
+		info = more;
+		memset(info, 0, size);
+		info->argsz = size;
+		if (ioctl(container->fd, VFIO_IOMMU_GET_INFO, info))
+			ret = -errno;
+		else if (info->argsz <= size)
+			break;
+		size = info->argsz;
+	} while (!ret && size <= INFO_MAX);
+
+	if (!ret && size <= INFO_MAX) {
+		container->limits.page_sizes = info->iova_pgsizes;
+		if (info->flags & VFIO_IOMMU_INFO_CAPS && size > sizeof(*info))
+			take_capabilities(container, (uint8_t *)info, size, info->cap_offset);
+	}
+	free(info);
+	return ret;
+}
+
+static int read_iommufd(struct vfioext_container *container)
+{
+	struct iommu_ioas_iova_ranges query = { .size = sizeof(query), .ioas_id = container->ioas };
+	struct vfioext_iova_range *ranges;
+
+	ioctl(container->fd, IOMMU_IOAS_IOVA_RANGES, &query);
+	ranges = calloc(query.num_iovas ? query.num_iovas : 1, sizeof(*ranges));
+	if (!ranges)
+		return -ENOMEM;
+	query.allowed_iovas = (uintptr_t)ranges;
+	if (ioctl(container->fd, IOMMU_IOAS_IOVA_RANGES, &query)) {
+		free(ranges);
+		return -errno;
+	}
+	container->limits.page_sizes = query.out_iova_alignment;
+	set_ranges(container, ranges, query.num_iovas);
+	return 0;
+}
+
+/* The kernel counts what is locked unless the process may lock without end. */
+static uint64_t locked_left(void)
+{
+	unsigned long long capabilities = 0, locked_kb = 0;
+	FILE *file = fopen("/proc/self/status", "r");
+	struct rlimit limit;
+	char line[256];
+	int found = 0;
+
+	while (file && fgets(line, sizeof(line), file))
+		found += sscanf(line, "CapEff: %llx", &capabilities) == 1 ||
+			 sscanf(line, "VmLck: %llu", &locked_kb) == 1;
+	if (file)
+		fclose(file);
+	if (found < 2 || capabilities & (1ULL << CAP_IPC_LOCK_BIT) || getrlimit(RLIMIT_MEMLOCK, &limit) ||
+	    limit.rlim_cur == RLIM_INFINITY)
+		return UINT64_MAX;
+	return limit.rlim_cur > locked_kb << 10 ? limit.rlim_cur - (locked_kb << 10) : 0;
+}
+
+static int read_limits(struct vfioext_container *container)
+{
+	struct vfioext_dma_limits *limits = &container->limits;
+	int ret;
+
+	memset(limits, 0, sizeof(*limits));
+	limits->mappings_left = UINT64_MAX;
+	limits->locked_left = locked_left();
+	limits->ranges = &whole;
+	limits->nr_ranges = 1;
+	ret = container->backend == VFIOEXT_BACKEND_IOMMUFD ? read_iommufd(container) :
+							      read_container(container);
+	if (!limits->page_sizes)
+		limits->page_sizes = (uint64_t)sysconf(_SC_PAGESIZE);
+	return ret;
+}
+
+/* The IOMMU is there. What it does not tell is taken to be as usual. */
+void dma_begin(struct vfioext_container *container)
+{
+	if (container->backend != VFIOEXT_BACKEND_NOIOMMU)
+		read_limits(container);
+}
+
+/* The IOMMU is gone, and the mappings with it. */
+void dma_end(struct vfioext_container *container)
+{
+	struct mapping mapping;
+
+	while (mappings_next(container->mappings, 0, &mapping))
+		mappings_remove(container->mappings, mapping.iova, NULL);
+	container->ready = false;
+	container->tracked = false;
+}
+
+static int check_ready(struct vfioext_container *container)
+{
+	if (container->backend == VFIOEXT_BACKEND_NOIOMMU)
+		return context_fail(container->ctx, -ENOTSUP, "without an IOMMU nothing is mapped: "
+				    "devices see physical addresses");
+	if (!container->ready)
+		return context_fail(container->ctx, -ENODEV, "no device is open in the container");
+	return 0;
+}
+
+/* The smallest page of the IOMMU, or the host's if that is larger. */
+static uint64_t page_size(const struct vfioext_container *container)
+{
+	uint64_t host = (uint64_t)sysconf(_SC_PAGESIZE);
+	uint64_t smallest = container->limits.page_sizes & -container->limits.page_sizes;
+
+	return smallest > host ? smallest : host;
+}
+
+static bool in_ranges(const struct vfioext_container *container, uint64_t iova, uint64_t size)
+{
+	const struct vfioext_dma_limits *limits = &container->limits;
+	size_t i;
+
+	for (i = 0; i < limits->nr_ranges; i++)
+		if (iova >= limits->ranges[i].start && iova + size - 1 <= limits->ranges[i].last)
+			return true;
+	return false;
+}
+
+static int check_room(struct vfioext_container *container, uint64_t size)
+{
+	struct vfioext *ctx = container->ctx;
+
+	/* What is known may be old: the process, and others, give back, too. */
+	if (!container->limits.mappings_left || size > container->limits.locked_left)
+		read_limits(container);
+	if (!container->limits.mappings_left)
+		return context_fail(ctx, -ENOSPC, "all mappings that vfio allows a container are in use; "
+				    "map in larger pieces, or raise vfio_iommu_type1's dma_entry_limit");
+	if (size > container->limits.locked_left)
+		return context_fail(ctx, -ENOMEM, "%" PRIu64 " KiB cannot be locked in memory, %" PRIu64
+				    " KiB are left; raise RLIMIT_MEMLOCK (ulimit -l)", size >> 10,
+				    container->limits.locked_left >> 10);
+	return 0;
+}
+
+static int choose_iova(struct vfioext_container *container, struct mapping *mapping,
+		       unsigned int flags)
+{
+	uint64_t align = page_size(container);
+
+	if (flags & VFIOEXT_DMA_FIXED) {
+		if (mapping->iova % align || mapping->iova + mapping->size - 1 < mapping->iova)
+			return -EINVAL;
+		if (!in_ranges(container, mapping->iova, mapping->size))
+			return context_fail(container->ctx, -ERANGE,
+					    "%#" PRIx64 " is not in a range that the IOMMU maps",
+					    mapping->iova);
+		return 0;
+	}
+	/* Where both are aligned alike the IOMMU can use its larger pages. */
+	if (mapping->size >= HUGE_SIZE && !(mapping->vaddr % HUGE_SIZE))
+		align = HUGE_SIZE;
+	if (mappings_find_free(container->mappings, container->limits.ranges,
+			       container->limits.nr_ranges, mapping->size, align, &mapping->iova))
+		return context_fail(container->ctx, -ENOSPC, "no %" PRIu64 " KiB in one piece are free "
+				    "in what the IOMMU maps", mapping->size >> 10);
+	return 0;
+}
+
+static int map_in_kernel(struct vfioext_container *container, const struct mapping *mapping)
+{
+	struct vfio_iommu_type1_dma_map map = {
+		.argsz = sizeof(map),
+		.flags = (mapping->flags & VFIOEXT_DMA_READ ? VFIO_DMA_MAP_FLAG_READ : 0) |
+			 (mapping->flags & VFIOEXT_DMA_WRITE ? VFIO_DMA_MAP_FLAG_WRITE : 0),
+		.vaddr = mapping->vaddr,
+		.iova = mapping->iova,
+		.size = mapping->size,
+	};
+	struct iommu_ioas_map ioas_map = {
+		.size = sizeof(ioas_map),
+		.flags = IOMMU_IOAS_MAP_FIXED_IOVA |
+			 (mapping->flags & VFIOEXT_DMA_READ ? IOMMU_IOAS_MAP_READABLE : 0) |
+			 (mapping->flags & VFIOEXT_DMA_WRITE ? IOMMU_IOAS_MAP_WRITEABLE : 0),
+		.ioas_id = container->ioas,
+		.user_va = mapping->vaddr,
+		.length = mapping->size,
+		.iova = mapping->iova,
+	};
+	int ret;
+
+	if (container->backend == VFIOEXT_BACKEND_IOMMUFD)
+		ret = ioctl(container->fd, IOMMU_IOAS_MAP, &ioas_map);
+	else
+		ret = ioctl(container->fd, VFIO_IOMMU_MAP_DMA, &map);
+	if (!ret)
+		return 0;
+	ret = -errno;
+	return context_fail(container->ctx, ret, "mapping %" PRIu64 " KiB at %#" PRIx64 ": %s",
+			    mapping->size >> 10, mapping->iova, strerror(-ret));
+}
+
+static int unmap_in_kernel(struct vfioext_container *container, uint64_t iova, uint64_t size)
+{
+	struct vfio_iommu_type1_dma_unmap unmap = {
+		.argsz = sizeof(unmap),
+		.iova = iova,
+		.size = size,
+	};
+	struct iommu_ioas_unmap ioas_unmap = {
+		.size = sizeof(ioas_unmap),
+		.ioas_id = container->ioas,
+		.iova = iova,
+		.length = size,
+	};
+
+	if (container->backend == VFIOEXT_BACKEND_IOMMUFD)
+		return ioctl(container->fd, IOMMU_IOAS_UNMAP, &ioas_unmap) ? -errno : 0;
+	return ioctl(container->fd, VFIO_IOMMU_UNMAP_DMA, &unmap) ? -errno : 0;
+}
+
+/* Limits that there are change with each mapping. */
+static void count(struct vfioext_container *container, bool mapped, uint64_t size)
+{
+	struct vfioext_dma_limits *limits = &container->limits;
+
+	if (limits->mappings_left != UINT64_MAX)
+		limits->mappings_left += mapped ? -1 : 1;
+	if (limits->locked_left != UINT64_MAX)
+		limits->locked_left += mapped ? -size : size;
+}
+
+/* Is exactly this mapped at a fixed place already? */
+static bool is_mapped(struct vfioext_container *container, const struct mapping *mapping)
+{
+	struct mapping found;
+
+	return mappings_by_iova(container->mappings, mapping->iova, &found) &&
+	       found.iova == mapping->iova && found.vaddr == mapping->vaddr &&
+	       found.size == mapping->size && found.flags == mapping->flags;
+}
+
+/* The container's lock is held, and it is ready. */
+static int map_locked(struct vfioext_container *container, struct mapping *mapping,
+		      unsigned int flags)
+{
+	int ret = choose_iova(container, mapping, flags);
+
+	if (ret)
+		return ret;
+	if (flags & VFIOEXT_DMA_FIXED && is_mapped(container, mapping))
+		return 0;
+	ret = check_room(container, mapping->size);
+	if (ret)
+		return ret;
+	ret = mappings_add(container->mappings, mapping);
+	if (ret == -EEXIST)
+		return context_fail(container->ctx, ret, "%#" PRIx64 " is mapped already, otherwise",
+				    mapping->iova);
+	if (ret)
+		return ret;
+	ret = map_in_kernel(container, mapping);
+	if (ret)
+		mappings_remove(container->mappings, mapping->iova, NULL);
+	else
+		count(container, true, mapping->size);
+	return ret;
+}
+
+int vfioext_dma_map(struct vfioext_container *container, void *vaddr, uint64_t size,
+		    unsigned int flags, uint64_t *iova)
+{
+	struct mapping mapping = {
+		.vaddr = (uintptr_t)vaddr,
+		.size = size,
+		.flags = flags & (VFIOEXT_DMA_READ | VFIOEXT_DMA_WRITE),
+	};
+	uint64_t page;
+	int ret;
+
+	if (!mapping.flags)
+		mapping.flags = VFIOEXT_DMA_READ | VFIOEXT_DMA_WRITE;
+	if (flags & VFIOEXT_DMA_FIXED)
+		mapping.iova = *iova;
+	pthread_mutex_lock(&container->lock);
+	ret = check_ready(container);
+	page = page_size(container);
+	if (!ret && (!size || size % page || mapping.vaddr % page ||
+		     mapping.vaddr + size - 1 < mapping.vaddr))
+		ret = context_fail(container->ctx, -EINVAL,
+				   "what is mapped begins and ends on a page of %" PRIu64 " bytes", page);
+	if (!ret)
+		ret = map_locked(container, &mapping, flags);
+	if (!ret)
+		*iova = mapping.iova;
+	pthread_mutex_unlock(&container->lock);
+	return ret;
+}
+
+/* Does the range hold mappings, all of them wholly? */
+static int check_range(struct vfioext_container *container, uint64_t iova, uint64_t size)
+{
+	struct mapping mapping;
+
+	if (!size || iova + size - 1 < iova)
+		return -EINVAL;
+	if (mappings_by_iova(container->mappings, iova, &mapping) && mapping.iova != iova)
+		return -EINVAL;
+	if (!mappings_next(container->mappings, iova, &mapping) ||
+	    mapping.iova > iova + size - 1)
+		return -ENOENT;
+	if (mappings_by_iova(container->mappings, iova + size - 1, &mapping) &&
+	    mapping.iova + mapping.size != iova + size)
+		return -EINVAL;
+	return 0;
+}
+
+int vfioext_dma_unmap(struct vfioext_container *container, uint64_t iova, uint64_t size)
+{
+	struct mapping mapping;
+	int ret;
+
+	pthread_mutex_lock(&container->lock);
+	ret = check_ready(container);
+	if (!ret)
+		ret = check_range(container, iova, size);
+	if (!ret)
+		ret = unmap_in_kernel(container, iova, size);
+	while (!ret && mappings_next(container->mappings, iova, &mapping) &&
+	       mapping.iova <= iova + size - 1) {
+		mappings_remove(container->mappings, mapping.iova, NULL);
+		count(container, false, mapping.size);
+	}
+	pthread_mutex_unlock(&container->lock);
+	return ret;
+}
+
+static int unmap_all_in_kernel(struct vfioext_container *container)
+{
+	struct vfio_iommu_type1_dma_unmap unmap = {
+		.argsz = sizeof(unmap),
+		.flags = VFIO_DMA_UNMAP_FLAG_ALL,
+	};
+
+	if (container->backend == VFIOEXT_BACKEND_IOMMUFD)
+		return unmap_in_kernel(container, 0, UINT64_MAX);
+	return ioctl(container->fd, VFIO_IOMMU_UNMAP_DMA, &unmap) ? -errno : 0;
+}
+
+int vfioext_dma_unmap_all(struct vfioext_container *container)
+{
+	struct mapping mapping;
+	int ret;
+
+	pthread_mutex_lock(&container->lock);
+	ret = check_ready(container);
+	if (!ret && mappings_count(container->mappings))
+		ret = unmap_all_in_kernel(container);
+	while (!ret && mappings_next(container->mappings, 0, &mapping)) {
+		mappings_remove(container->mappings, mapping.iova, NULL);
+		count(container, false, mapping.size);
+	}
+	pthread_mutex_unlock(&container->lock);
+	return ret;
+}
+
+int vfioext_dma_iova(const struct vfioext_container *container, const void *vaddr, uint64_t *iova)
+{
+	struct mapping mapping;
+
+	if (!mappings_by_vaddr(container->mappings, (uintptr_t)vaddr, &mapping))
+		return -ENOENT;
+	*iova = mapping.iova + ((uintptr_t)vaddr - mapping.vaddr);
+	return 0;
+}
+
+int vfioext_dma_vaddr(const struct vfioext_container *container, uint64_t iova, void **vaddr)
+{
+	struct mapping mapping;
+
+	if (!mappings_by_iova(container->mappings, iova, &mapping))
+		return -ENOENT;
+	*vaddr = (void *)(uintptr_t)(mapping.vaddr + (iova - mapping.iova));
+	return 0;
+}
+
+static uint64_t allocated_size(const struct vfioext_container *container, uint64_t size)
+{
+	uint64_t page = page_size(container);
+
+	return (size + page - 1) / page * page;
+}
+
+/* Of huge pages that were set aside, else of those that the kernel makes up. */
+static void *allocate(uint64_t size, bool huge)
+{
+	uint8_t *memory = MAP_FAILED;
+	uint64_t lead;
+
+	if (huge && !(size % HUGE_SIZE))
+		memory = mmap(NULL, size, PROT_READ | PROT_WRITE,
+			      MAP_PRIVATE | MAP_ANONYMOUS | MAP_HUGETLB, -1, 0);
+	if (memory != MAP_FAILED || !huge)
+		return memory != MAP_FAILED ? memory :
+		       mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	memory = mmap(NULL, size + HUGE_SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS,
+		      -1, 0);
+	if (memory == MAP_FAILED)
+		return memory;
+	lead = -(uintptr_t)memory % HUGE_SIZE;
+	if (lead)
+		munmap(memory, lead);
+	memory += lead;
+	munmap(memory + size, HUGE_SIZE - lead);
+	madvise(memory, size, MADV_HUGEPAGE);
+	return memory;
+}
+
+int vfioext_dma_alloc(struct vfioext_container *container, uint64_t size, unsigned int flags,
+		      void **vaddr, uint64_t *iova)
+{
+	void *memory;
+	int ret;
+
+	if (!size || size > (1ULL << 46))
+		return -EINVAL;
+	size = allocated_size(container, size);
+	memory = allocate(size, flags & VFIOEXT_DMA_HUGE);
+	if (memory == MAP_FAILED)
+		return -ENOMEM;
+	ret = vfioext_dma_map(container, memory, size, flags, iova);
+	if (ret) {
+		munmap(memory, size);
+		return ret;
+	}
+	*vaddr = memory;
+	return 0;
+}
+
+int vfioext_dma_free(struct vfioext_container *container, void *vaddr, uint64_t size)
+{
+	uint64_t iova;
+	int ret;
+
+	size = allocated_size(container, size);
+	ret = vfioext_dma_iova(container, vaddr, &iova);
+	if (!ret)
+		ret = vfioext_dma_unmap(container, iova, size);
+	if (!ret)
+		munmap(vaddr, size);
+	return ret;
+}
+
+int vfioext_dma_get_limits(struct vfioext_container *container, struct vfioext_dma_limits *limits)
+{
+	int ret;
+
+	pthread_mutex_lock(&container->lock);
+	ret = check_ready(container);
+	if (!ret)
+		ret = read_limits(container);
+	*limits = container->limits;
+	limits->mapped = mappings_count(container->mappings);
+	pthread_mutex_unlock(&container->lock);
+	return ret;
+}
+
+static int dirty_pages(struct vfioext_container *container, uint32_t flags)
+{
+	struct vfio_iommu_type1_dirty_bitmap dirty = { .argsz = sizeof(dirty), .flags = flags };
+
+	return ioctl(container->fd, VFIO_IOMMU_DIRTY_PAGES, &dirty) ? -errno : 0;
+}
+
+int vfioext_dma_track(struct vfioext_container *container, bool track)
+{
+	int ret;
+
+	pthread_mutex_lock(&container->lock);
+	ret = check_ready(container);
+	if (!ret && !container->limits.dirty_tracking)
+		ret = -ENOTSUP;
+	if (!ret && track != container->tracked)
+		ret = dirty_pages(container, track ? VFIO_IOMMU_DIRTY_PAGES_FLAG_START :
+						     VFIO_IOMMU_DIRTY_PAGES_FLAG_STOP);
+	if (!ret)
+		container->tracked = track;
+	pthread_mutex_unlock(&container->lock);
+	return ret;
+}
+
+static int read_dirty(struct vfioext_container *container, uint64_t iova, uint64_t size,
+		      uint64_t *bitmap)
+{
+	uint64_t page = container->limits.page_sizes & -container->limits.page_sizes;
+	struct {
+		struct vfio_iommu_type1_dirty_bitmap dirty;
+		struct vfio_iommu_type1_dirty_bitmap_get get;
+	} request = {
+		.dirty = {
+			.argsz = sizeof(request),
+			.flags = VFIO_IOMMU_DIRTY_PAGES_FLAG_GET_BITMAP,
+		},
+		.get = {
+			.iova = iova,
+			.size = size,
+			.bitmap = {
+				.pgsize = page,
+				.size = (size / page + 63) / 64 * 8,
+				.data = (void *)bitmap,
+			},
+		},
+	};
+
+	memset(bitmap, 0, request.get.bitmap.size);
+	return ioctl(container->fd, VFIO_IOMMU_DIRTY_PAGES, &request) ? -errno : 0;
+}
+
+int vfioext_dma_dirty(struct vfioext_container *container, uint64_t iova, uint64_t size,
+		      uint64_t *bitmap)
+{
+	int ret;
+
+	pthread_mutex_lock(&container->lock);
+	ret = check_ready(container);
+	if (!ret && !container->tracked)
+		ret = -ENOTSUP;
+	if (!ret)
+		ret = check_range(container, iova, size);
+	if (!ret)
+		ret = read_dirty(container, iova, size, bitmap);
+	pthread_mutex_unlock(&container->lock);
+	return ret;
+}

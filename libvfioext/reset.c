@@ -1,0 +1,158 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+#include <errno.h>
+#include <linux/vfio.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <vfioext/discovery.h>
+#include <vfioext/reset.h>
+
+#include "container.h"
+#include "context.h"
+#include "device.h"
+
+#define DEVICES_MAX 4096
+
+int vfioext_device_reset(struct vfioext_device *device)
+{
+	if (vfioext_device_lost(device))
+		return -ENODEV;
+	if (!device->resettable)
+		return context_fail(device->ctx, -ENOTSUP, "%s cannot be reset alone",
+				    device->info.name);
+	return ioctl(device->fd, VFIO_DEVICE_RESET) ? -errno : 0;
+}
+
+/* Return: the kernel's list, or NULL with an error. */
+static struct vfio_pci_hot_reset_info *read_dependent(struct vfioext_device *device, int *error)
+{
+	struct vfio_pci_hot_reset_info *info = NULL, *more;
+	uint32_t nr = 0;
+	size_t size;
+
+	do {
+		size = sizeof(*info) + nr * sizeof(info->devices[0]);
+		more = realloc(info, size);
+		*error = more ? 0 : -ENOMEM;
+		if (!more)
+			break;
+		info = more;
+		memset(info, 0, size);
+		info->argsz = (uint32_t)size;
+		if (!ioctl(device->fd, VFIO_DEVICE_GET_PCI_HOT_RESET_INFO, info) && info->count <= nr)
+			return info;
+		*error = errno == ENODEV ? -ENOTSUP : -errno;
+		if (info->count <= nr)
+			break;
+		nr = info->count;
+	} while (nr <= DEVICES_MAX);
+	free(info);
+	return NULL;
+}
+
+static bool has_group(struct vfioext_container *container, int id)
+{
+	struct group *group;
+	bool found = false;
+
+	pthread_mutex_lock(&container->lock);
+	for (group = container->groups; group && !found; group = group->next)
+		found = group->id == id;
+	pthread_mutex_unlock(&container->lock);
+	return found;
+}
+
+/* For a device of iommufd the kernel tells numbers of its own, and what is not ours. */
+static void take_dependent(struct vfioext_device *device,
+			   const struct vfio_pci_hot_reset_info *info, uint32_t i,
+			   struct vfioext_hot_reset_device *dependent)
+{
+	const struct vfio_pci_dependent_device *from = &info->devices[i];
+
+	snprintf(dependent->name, sizeof(dependent->name), "%04x:%02x:%02x.%x", from->segment,
+		 from->bus, from->devfn >> 3, from->devfn & 7);
+	if (info->flags & VFIO_PCI_HOT_RESET_FLAG_DEV_ID) {
+		dependent->group = -1;
+		dependent->ours = from->devid != (uint32_t)VFIO_PCI_DEVID_NOT_OWNED;
+	} else {
+		dependent->group = (int)from->group_id;
+		dependent->ours = has_group(device->container, dependent->group);
+	}
+}
+
+int vfioext_device_get_hot_reset(struct vfioext_device *device, struct vfioext_hot_reset *reset)
+{
+	struct vfio_pci_hot_reset_info *info;
+	uint32_t i;
+	int ret;
+
+	memset(reset, 0, sizeof(*reset));
+	if (vfioext_device_lost(device))
+		return -ENODEV;
+	if (!device->pci)
+		return -ENOTSUP;
+	info = read_dependent(device, &ret);
+	if (!info)
+		return ret == -ENOTTY ? -ENOTSUP : ret;
+	reset->list = calloc(info->count ? info->count : 1, sizeof(*reset->list));
+	if (reset->list) {
+		reset->nr = info->count;
+		reset->possible = true;
+	}
+	for (i = 0; i < reset->nr; i++) {
+		take_dependent(device, info, i, &reset->list[i]);
+		reset->possible = reset->possible && reset->list[i].ours;
+	}
+	free(info);
+	return reset->list ? 0 : -ENOMEM;
+}
+
+void vfioext_hot_reset_release(struct vfioext_hot_reset *reset)
+{
+	free(reset->list);
+	memset(reset, 0, sizeof(*reset));
+}
+
+/* Each group is named once, and by that proved to be ours; iommufd knows itself. */
+static int reset_with_groups(struct vfioext_device *device)
+{
+	struct vfioext_container *container = device->container;
+	struct vfio_pci_hot_reset *request;
+	struct group *group;
+	uint32_t nr = 0;
+	int ret;
+
+	pthread_mutex_lock(&container->lock);
+	for (group = container->groups; group; group = group->next)
+		nr++;
+	request = calloc(1, sizeof(*request) + nr * sizeof(request->group_fds[0]));
+	if (request) {
+		request->argsz = (uint32_t)(sizeof(*request) + nr * sizeof(request->group_fds[0]));
+		for (group = container->groups; group; group = group->next)
+			request->group_fds[request->count++] = group->fd;
+		ret = ioctl(device->fd, VFIO_DEVICE_PCI_HOT_RESET, request) ? -errno : 0;
+	} else {
+		ret = -ENOMEM;
+	}
+	pthread_mutex_unlock(&container->lock);
+	free(request);
+	return ret;
+}
+
+int vfioext_device_hot_reset(struct vfioext_device *device)
+{
+	struct vfioext_hot_reset reset;
+	int ret;
+	size_t i;
+
+	ret = vfioext_device_get_hot_reset(device, &reset);
+	if (ret)
+		return ret;
+	for (i = 0; i < reset.nr && !ret; i++)
+		if (!reset.list[i].ours)
+			ret = context_fail(device->ctx, -EPERM, "the reset would take %s along, which is "
+					   "not open in this container", reset.list[i].name);
+	vfioext_hot_reset_release(&reset);
+	return ret ? ret : reset_with_groups(device);
+}

@@ -1,0 +1,12 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#ifndef LIBVFIOEXT_WATCH_H
+#define LIBVFIOEXT_WATCH_H
+
+struct vfioext_device;
+
+void watch_free(struct vfioext_device *device);
+
+/* device.c: close all of the kernel's */
+void device_detach(struct vfioext_device *device);
+
+#endif
