@@ -14,6 +14,9 @@ static const struct command commands[] = {
 	{ "bind", "DEVICE", "bind a device to a VFIO driver", cmd_bind },
 	{ "unbind", "DEVICE", "ask for a device back, and unbind it", cmd_unbind },
 	{ "policy", "[get|set] [DEVICE]", "read or change how devices are taken back", cmd_policy },
+	{ "regions", "DEVICE", "show the regions of a device", cmd_regions },
+	{ "read", "DEVICE PLACE", "read a register of a device", cmd_read },
+	{ "write", "DEVICE PLACE VALUE", "write a register of a device", cmd_write },
 };
 
 #define NR_COMMANDS (sizeof(commands) / sizeof(commands[0]))

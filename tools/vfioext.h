@@ -3,6 +3,7 @@
 #ifndef TOOLS_VFIOEXT_H
 #define TOOLS_VFIOEXT_H
 
+#include <inttypes.h>
 #include <libsmartcols/libsmartcols.h>
 #include <linux/vfioext.h>
 #include <stdbool.h>
@@ -36,6 +37,9 @@ int cmd_monitor(int argc, char **argv);
 int cmd_bind(int argc, char **argv);
 int cmd_unbind(int argc, char **argv);
 int cmd_policy(int argc, char **argv);
+int cmd_regions(int argc, char **argv);
+int cmd_read(int argc, char **argv);
+int cmd_write(int argc, char **argv);
 
 /* errors.c */
 void error(const char *format, ...) __attribute__((format(printf, 1, 2)));
@@ -108,6 +112,23 @@ const char *name_of_state(uint32_t state);
 const char *name_of_outcome(int outcome);
 const char *name_of_action(uint32_t action);
 const char *name_of_type(uint32_t type);
+
+/* place.c */
+struct place {
+	unsigned int region;
+	uint64_t offset;
+};
+
+const char *name_of_region(const struct vfioext_device *device, unsigned int index);
+bool parse_number(const char *text, uint64_t *number);
+bool parse_place(const char *text, struct place *place);
+bool parse_width(const char *text, unsigned int *width);
+int find_place(struct vfioext *ctx, struct vfioext_device *device, const struct place *place,
+	       uint64_t size, struct vfioext_region **region);
+
+/* held.c */
+bool held_read(const char *name, const struct place *place, unsigned int width, uint64_t *value);
+bool held_write(const char *name, const struct place *place, unsigned int width, uint64_t value);
 
 /* child.c */
 typedef int (*child_fn)(struct vfioext *ctx, const void *data);
