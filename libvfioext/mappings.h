@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * What is mapped for DMA: found by address in memory and by address of the
- * devices. One writer at a time; readers take no lock, and may run meanwhile.
+ * devices. One writer at a time; readers take no lock, and may run meanwhile: they
+ * look again while a change is being made, for some 100 ns.
  */
 #ifndef LIBVFIOEXT_MAPPINGS_H
 #define LIBVFIOEXT_MAPPINGS_H
@@ -24,7 +25,7 @@ struct mapping {
 struct mappings *mappings_new(void);
 void mappings_free(struct mappings *mappings);
 
-/* Add one that overlaps no other's IOVA. Return: 0, -EEXIST, -ENOMEM. */
+/* Add one that overlaps no other's IOVA. Return: 0, -EINVAL, -EEXIST, -ENOMEM. */
 int mappings_add(struct mappings *mappings, const struct mapping *mapping);
 
 /* Remove the one that begins at an IOVA. Return: 0, or -ENOENT. */

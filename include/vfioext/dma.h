@@ -61,7 +61,8 @@ int vfioext_dma_unmap_all(struct vfioext_container *container);
  * @iova: where it goes
  *
  * Neither this nor vfioext_dma_vaddr() takes a lock or allocates; both may run
- * while others map and unmap. Of memory that is mapped more than once it gives
+ * while others map and unmap, but not in a handler of a signal that may interrupt
+ * just that. Of memory that is mapped more than once it gives
  * one of the places.
  *
  * Return: 0, or -ENOENT if it is not mapped.

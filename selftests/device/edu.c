@@ -13,6 +13,11 @@
 
 #include "../lib/test.h"
 
+/* edu_iommufd.c is the same over iommufd. */
+#ifndef BACKEND
+#define BACKEND VFIOEXT_BACKEND_CONTAINER
+#endif
+
 #define REG_ID 0x00
 #define REG_INVERT 0x04
 #define REG_FACTORIAL 0x08
@@ -43,16 +48,15 @@ FIXTURE(edu) {
 };
 
 FIXTURE_VARIANT(edu) {
-	enum vfioext_backend backend;
 	enum vfioext_irq irq;
 };
 
-FIXTURE_VARIANT_ADD(edu, container_intx) { VFIOEXT_BACKEND_CONTAINER, VFIOEXT_IRQ_INTX };
-FIXTURE_VARIANT_ADD(edu, container_msi) { VFIOEXT_BACKEND_CONTAINER, VFIOEXT_IRQ_MSI };
+FIXTURE_VARIANT_ADD(edu, intx) { VFIOEXT_IRQ_INTX };
+FIXTURE_VARIANT_ADD(edu, msi) { VFIOEXT_IRQ_MSI };
 
 FIXTURE_SETUP(edu)
 {
-	struct vfioext_open how = { .backend = variant->backend };
+	struct vfioext_open how = { .backend = BACKEND };
 	void *memory;
 
 	bind_device(EDU);
