@@ -18,6 +18,7 @@
 #include "../lib/test.h"
 #include "vfioext_mdev.h"
 
+#define EDU2 "0000:00:13.0"
 #define TESTDEV "0000:00:04.0"
 #define NIC "0000:00:05.0"
 #define FIRST "0000:01:01.0"
@@ -159,7 +160,8 @@ TEST_F(device, group_moves)
 	ASSERT_EQ(0, vfioext_dma_alloc(first, PAGE, VFIOEXT_DMA_FIXED, &page, &iova));
 	EXPECT_TRUE(sees(self->device, page, iova, 1));
 
-	open_it(SECOND, NULL, &self->other);
+	bind_device(EDU2);
+	open_it(EDU2, NULL, &self->other);
 	EXPECT_FALSE(sees(self->other, page, iova, 2));
 	ASSERT_EQ(0, vfioext_device_move(self->other, first)) {
 		TH_LOG("%s", vfioext_message(self->ctx));
@@ -172,6 +174,9 @@ TEST_F(device, group_moves)
 	ASSERT_EQ(0, vfioext_device_move(self->other, self->container));
 	EXPECT_FALSE(sees(self->other, page, iova, 5));
 	EXPECT_TRUE(sees(self->device, page, iova, 6));
+	vfioext_device_close(self->other);
+	self->other = NULL;
+	run("vfioext unbind " EDU2 " > /dev/null");
 }
 
 TEST_F(device, config_space)
