@@ -9,7 +9,7 @@
 #include <vfioext/region.h>
 
 #include "context.h"
-#include "device.h"
+#include "region.h"
 
 /* So many capabilities have room, extended ones of 8 bytes at least. */
 #define CAPABILITIES_MAX ((PCI_CFG_SPACE_SIZE - PCI_STD_HEADER_SIZEOF) / 4)

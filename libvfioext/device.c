@@ -12,7 +12,7 @@
 
 #include "container.h"
 #include "context.h"
-#include "device.h"
+#include "region.h"
 #include "sysfs.h"
 #include "watch.h"
 

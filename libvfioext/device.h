@@ -11,6 +11,7 @@
 #include <vfioext/watch.h>
 
 struct group;
+struct region;
 
 /* A kind of interrupts: what each vector signals, -1 for nothing. */
 struct irq {
@@ -45,20 +46,6 @@ struct vfioext_device {
 	struct irq *irqs;
 	struct watch *watch;
 };
-
-/* What the public part does not show: where it is in the device's file, and its mapping. */
-struct region {
-	struct vfioext_region public;
-	uint64_t file_offset;
-	void *reserved;
-	uint64_t reserved_size;
-	struct vfioext_area whole;
-	struct vfioext_area *areas;
-};
-
-/* region.c: all of a device's, when it is closed, and when it is lost. */
-void regions_free(struct vfioext_device *device);
-void regions_lose(struct vfioext_device *device);
 
 /* interrupt.c */
 void irqs_free(struct vfioext_device *device);

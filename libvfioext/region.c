@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 /*
- * Regions of a device: what the kernel says of them, their mapping, and access.
+ * Regions of a device: what the kernel says of them, and their mapping.
  *
  * What accessors of other threads see: a mapping is complete before its base is
  * published, and the base before the fast path. When the device is lost, the fast
@@ -15,45 +15,17 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
-#include <sys/resource.h>
 #include <unistd.h>
 #include <vfioext/config.h>
-#include <vfioext/region.h>
 
 #include "capabilities.h"
-#include "device.h"
+#include "region.h"
 
 #define ANSWER_MAX 65536
 #define ANSWER_TRIES 4
 
 /* A mapping is aligned to this at most, the largest of the huge pages. */
 #define ALIGN_MAX 0x40000000u
-
-/* No register is there, so this begins an area that no accessor hits. */
-
-/* In the place of a lost region are so many mappings, of at least so many bytes each. */
-#define CHUNKS_MAX 1024
-#define CHUNK_MIN 65536
-
-/* Without a file of ones, an area of up to this is filled by hand. */
-#define FILL_MAX 0x1000000u
-
-static uint64_t page_size(void)
-{
-	return (uint64_t)sysconf(_SC_PAGESIZE);
-}
-
-/* @unit is a power of two. */
-static uint64_t round_up(uint64_t size, uint64_t unit)
-{
-	return (size + unit - 1) & ~(unit - 1);
-}
-
-static struct region *region_of(const struct vfioext_region *public)
-{
-	/* The public part is the first of it. */
-	return (struct region *)(uintptr_t)public;
-}
 
 /*
  * The kernel's answer. A number that the device has may stand for nothing, as that
@@ -247,19 +219,19 @@ static void fast_on(struct vfioext_region *public)
 			largest = &public->areas[i];
 	if ((public->flags & both) != both || largest->size < 8)
 		return;
-	/* With the start as it is, no register is hit yet. */
+	/* While the size is 0 no register is in it. */
 	public->fast_start = largest->offset;
 	__atomic_store_n(&public->fast_size, largest->size - 7, __ATOMIC_RELEASE);
 }
 
-static void fast_off(struct vfioext_region *public)
+void region_fast_off(struct region *region)
 {
-	__atomic_store_n(&public->fast_size, 0, __ATOMIC_RELEASE);
+	__atomic_store_n(&region->public.fast_size, 0, __ATOMIC_RELEASE);
 }
 
 /*
  * Addresses for a region, and for a page behind it: to run over the end is a
- * fault, and see lose_region(). More is reserved, and cut to what is aligned.
+ * fault, and see region_lost.c. More is reserved, and cut to what is aligned.
  */
 static int reserve(struct region *region)
 {
@@ -335,12 +307,11 @@ static int map_region(struct region *region)
 	return 0;
 }
 
-/* The lock is held. */
-static void unmap_region(struct region *region)
+void region_unmap(struct region *region)
 {
 	if (!region->public.base)
 		return;
-	fast_off(&region->public);
+	region_fast_off(region);
 	__atomic_store_n(&region->public.base, NULL, __ATOMIC_RELEASE);
 	release(region);
 }
@@ -359,7 +330,7 @@ int vfioext_region_map(struct vfioext_region *region)
 void vfioext_region_unmap(struct vfioext_region *region)
 {
 	pthread_mutex_lock(&region->device->lock);
-	unmap_region(region_of(region));
+	region_unmap(region_of(region));
 	pthread_mutex_unlock(&region->device->lock);
 }
 
@@ -373,409 +344,9 @@ void regions_free(struct vfioext_device *device)
 	for (i = 0; i < device->nr_regions; i++) {
 		if (!device->regions[i])
 			continue;
-		unmap_region(device->regions[i]);
+		region_unmap(device->regions[i]);
 		region_free(device->regions[i]);
 		device->regions[i] = NULL;
 	}
 	pthread_mutex_unlock(&device->lock);
-}
-
-/* A file of so many bytes that are all ones; without memory, of fewer. */
-struct ones {
-	int fd;
-	uint64_t size;
-};
-
-static void ones_make(struct ones *ones, uint64_t size)
-{
-	struct rlimit limit;
-	uint8_t block[4096];
-
-	memset(block, 0xff, sizeof(block));
-	ones->size = 0;
-	ones->fd = memfd_create("vfioext-lost", MFD_CLOEXEC);
-	if (ones->fd < 0)
-		return;
-	/* To write more than a process may is a signal that ends it. */
-	if (!getrlimit(RLIMIT_FSIZE, &limit) && size > limit.rlim_cur)
-		size = limit.rlim_cur - limit.rlim_cur % sizeof(block);
-	while (ones->size < size && write(ones->fd, block, sizeof(block)) == sizeof(block))
-		ones->size += sizeof(block);
-	ones->size -= ones->size % page_size();
-}
-
-/*
- * Ones in the place of an area, again and again the same. What is written stays
- * the writer's where memory may be promised for that, else it shows in each of them.
- */
-static bool lay_ones(uint8_t *at, uint64_t size, const struct ones *ones)
-{
-	int prot = PROT_READ | PROT_WRITE, flags = MAP_FIXED | MAP_NORESERVE;
-	uint64_t done, part;
-
-	if (!ones->size || size / ones->size > CHUNKS_MAX)
-		return false;
-	for (done = 0; done < size; done += part) {
-		part = size - done < ones->size ? size - done : ones->size;
-		if (mmap(at + done, part, prot, flags | MAP_PRIVATE, ones->fd, 0) == MAP_FAILED &&
-		    mmap(at + done, part, prot, flags | MAP_SHARED, ones->fd, 0) == MAP_FAILED)
-			return false;
-	}
-	return true;
-}
-
-/*
- * One mapping for one. For a moment it is zeros, and a large one stays so, and if
- * there is no memory at all it is a fault to touch it; but it is not the device's.
- */
-static bool lay_anything(uint8_t *at, uint64_t size)
-{
-	int flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED | MAP_NORESERVE;
-
-	if (mmap(at, size, PROT_READ | PROT_WRITE, flags, -1, 0) == MAP_FAILED)
-		return mmap(at, size, PROT_NONE, flags, -1, 0) != MAP_FAILED;
-	if (size <= FILL_MAX)
-		memset(at, 0xff, size);
-	return true;
-}
-
-/* The page behind the region is no more, so the process may have one mapping more. */
-static void give_up_guard(struct region *region)
-{
-	uint64_t page = page_size();
-
-	region->reserved_size -= page;
-	munmap((uint8_t *)region->reserved + region->reserved_size, page);
-}
-
-/*
- * Each area is replaced in one step, and never left as it is: as long as anything
- * of the device is mapped, the host does not get it back. If mappings run out, one
- * of its own is given up, and from then on none is added.
- */
-static void lose_region(struct region *region, const struct ones *ones)
-{
-	const struct vfioext_region *public = &region->public;
-	uint64_t size, page = page_size();
-	bool few = false;
-	uint8_t *at;
-	size_t i;
-
-	fast_off(&region->public);
-	for (i = 0; i < public->nr_areas; i++) {
-		at = public->base + public->areas[i].offset;
-		size = round_up(public->areas[i].size, page);
-		if (!few && lay_ones(at, size, ones))
-			continue;
-		if (!few)
-			give_up_guard(region);
-		few = true;
-		if (!lay_anything(at, size)) {
-			unmap_region(region);
-			return;
-		}
-	}
-}
-
-/* How much a chunk must be, so that no region takes too many. 0: none is mapped. */
-static uint64_t chunk_size(const struct vfioext_device *device)
-{
-	uint64_t part, chunk = 0;
-	unsigned int i;
-
-	for (i = 0; i < device->nr_regions; i++) {
-		if (!device->regions[i] || !device->regions[i]->public.base)
-			continue;
-		part = device->regions[i]->public.size / CHUNKS_MAX;
-		if (part < CHUNK_MIN)
-			part = CHUNK_MIN;
-		if (part > chunk)
-			chunk = part;
-	}
-	return round_up(chunk, page_size());
-}
-
-/*
- * The device is lost already, so accessors give ones; but its memory is still
- * mapped, and there may be pointers to it.
- */
-void regions_lose(struct vfioext_device *device)
-{
-	struct ones ones;
-	uint64_t chunk;
-	unsigned int i;
-
-	if (!device->regions)
-		return;
-	pthread_mutex_lock(&device->lock);
-	chunk = chunk_size(device);
-	if (!chunk)
-		goto out;
-	ones_make(&ones, chunk);
-	for (i = 0; i < device->nr_regions; i++)
-		if (device->regions[i] && device->regions[i]->public.base)
-			lose_region(device->regions[i], &ones);
-	if (ones.fd >= 0)
-		close(ones.fd);
-out:
-	pthread_mutex_unlock(&device->lock);
-}
-
-/* The first area that ends behind an offset; nr_areas if there is none. */
-static size_t area_from(const struct vfioext_region *region, uint64_t offset)
-{
-	const struct vfioext_area *area;
-	size_t low = 0, high = region->nr_areas, middle;
-
-	while (low < high) {
-		middle = low + (high - low) / 2;
-		area = &region->areas[middle];
-		if (area->offset + area->size <= offset)
-			low = middle + 1;
-		else
-			high = middle;
-	}
-	return low;
-}
-
-static bool in_region(const struct vfioext_region *region, uint64_t offset, uint64_t size)
-{
-	return offset <= region->size && size <= region->size - offset;
-}
-
-void *vfioext_region_pointer(const struct vfioext_region *region, uint64_t offset, uint64_t size)
-{
-	uint8_t *base = __atomic_load_n(&region->base, __ATOMIC_ACQUIRE);
-	uint64_t end = offset + size, at = offset;
-	size_t i;
-
-	if (!base || !in_region(region, offset, size))
-		return NULL;
-	/* Areas may touch each other. */
-	for (i = area_from(region, offset); i < region->nr_areas; i++) {
-		if (region->areas[i].offset > at)
-			break;
-		at = region->areas[i].offset + region->areas[i].size;
-		if (at >= end)
-			return base + offset;
-	}
-	return NULL;
-}
-
-/* A register's bytes as they are in the device, which is little-endian. */
-union piece {
-	uint8_t bytes[8];
-	uint8_t b;
-	uint16_t w;
-	uint32_t l;
-	uint64_t q;
-};
-
-static void load(const volatile void *at, union piece *piece, unsigned int width)
-{
-	switch (width) {
-	case 1:
-		piece->b = *(const volatile uint8_t *)at;
-		break;
-	case 2:
-		piece->w = *(const volatile uint16_t *)at;
-		break;
-	case 4:
-		piece->l = *(const volatile uint32_t *)at;
-		break;
-	case 8:
-		piece->q = *(const volatile uint64_t *)at;
-		break;
-	}
-}
-
-static void store(volatile void *at, const union piece *piece, unsigned int width)
-{
-	switch (width) {
-	case 1:
-		*(volatile uint8_t *)at = piece->b;
-		break;
-	case 2:
-		*(volatile uint16_t *)at = piece->w;
-		break;
-	case 4:
-		*(volatile uint32_t *)at = piece->l;
-		break;
-	case 8:
-		*(volatile uint64_t *)at = piece->q;
-		break;
-	}
-}
-
-static int device_fd(const struct vfioext_region *region)
-{
-	/* It may be lost meanwhile. */
-	return __atomic_load_n(&region->device->fd, __ATOMIC_RELAXED);
-}
-
-/* Return: 0; the kernel's error, and -EIO if it did not all of it. */
-static int finish(ssize_t done, unsigned int width)
-{
-	if (done < 0)
-		return -errno;
-	return done == (ssize_t)width ? 0 : -EIO;
-}
-
-/* An aligned piece within the region. */
-static int read_piece(const struct vfioext_region *region, uint64_t offset, union piece *piece,
-		      unsigned int width)
-{
-	off_t at = (off_t)(region_of(region)->file_offset + offset);
-	const void *mapped = vfioext_region_pointer(region, offset, width);
-	ssize_t done;
-
-	if (mapped) {
-		load(mapped, piece, width);
-		return 0;
-	}
-	do
-		done = pread(device_fd(region), piece->bytes, width, at);
-	while (done < 0 && errno == EINTR);
-	return finish(done, width);
-}
-
-static int write_piece(const struct vfioext_region *region, uint64_t offset,
-		       const union piece *piece, unsigned int width)
-{
-	off_t at = (off_t)(region_of(region)->file_offset + offset);
-	void *mapped = vfioext_region_pointer(region, offset, width);
-	ssize_t done;
-
-	if (mapped) {
-		store(mapped, piece, width);
-		return 0;
-	}
-	do
-		done = pwrite(device_fd(region), piece->bytes, width, at);
-	while (done < 0 && errno == EINTR);
-	return finish(done, width);
-}
-
-/* The widest piece that is aligned where it is. */
-static unsigned int piece_width(uint64_t offset, size_t left)
-{
-	unsigned int width = 8;
-
-	while (width > left || offset % width)
-		width /= 2;
-	return width;
-}
-
-static int check_range(const struct vfioext_region *region, uint64_t offset, size_t size,
-		       unsigned int flag)
-{
-	if (!in_region(region, offset, size))
-		return -EINVAL;
-	return region->flags & flag ? 0 : -EPERM;
-}
-
-/* Lost by now? Then what was read before may be the device's, or what replaced it. */
-static bool lost_since(const struct vfioext_region *region)
-{
-	__sync_synchronize();
-	return vfioext_device_lost(region->device);
-}
-
-int vfioext_region_read(const struct vfioext_region *region, void *buffer, size_t size,
-			uint64_t offset)
-{
-	uint8_t *to = buffer;
-	union piece piece;
-	unsigned int width;
-	size_t done;
-	int ret;
-
-	ret = check_range(region, offset, size, VFIOEXT_REGION_READ);
-	if (ret)
-		return ret;
-	if (vfioext_device_lost(region->device))
-		ret = -ENODEV;
-	for (done = 0; done < size && !ret; done += width) {
-		width = piece_width(offset + done, size - done);
-		ret = read_piece(region, offset + done, &piece, width);
-		if (ret)
-			break;
-		memcpy(to + done, piece.bytes, width);
-	}
-	if (lost_since(region))
-		ret = -ENODEV;
-	if (ret == -ENODEV)
-		done = 0;
-	if (size > done)
-		memset(to + done, 0xff, size - done);
-	return ret;
-}
-
-int vfioext_region_write(const struct vfioext_region *region, const void *buffer, size_t size,
-			 uint64_t offset)
-{
-	const uint8_t *from = buffer;
-	union piece piece;
-	unsigned int width;
-	size_t done;
-	int ret;
-
-	ret = check_range(region, offset, size, VFIOEXT_REGION_WRITE);
-	if (ret)
-		return ret;
-	if (vfioext_device_lost(region->device))
-		return -ENODEV;
-	for (done = 0; done < size && !ret; done += width) {
-		width = piece_width(offset + done, size - done);
-		memcpy(piece.bytes, from + done, width);
-		ret = write_piece(region, offset + done, &piece, width);
-	}
-	return lost_since(region) ? -ENODEV : ret;
-}
-
-static uint64_t all_ones(unsigned int width)
-{
-	return width < 8 ? (1ULL << (8 * width)) - 1 : UINT64_MAX;
-}
-
-static bool is_register(const struct vfioext_region *region, uint64_t offset, unsigned int width,
-			unsigned int flag)
-{
-	if (width != 1 && width != 2 && width != 4 && width != 8)
-		return false;
-	return !(offset % width) && !check_range(region, offset, width, flag);
-}
-
-uint64_t vfioext_region_read_slow(const struct vfioext_region *region, uint64_t offset,
-				  unsigned int width)
-{
-	union piece piece;
-
-	if (vfioext_device_lost(region->device) ||
-	    !is_register(region, offset, width, VFIOEXT_REGION_READ) ||
-	    read_piece(region, offset, &piece, width))
-		return all_ones(width);
-	switch (width) {
-	case 1:
-		return piece.b;
-	case 2:
-		return le16toh(piece.w);
-	case 4:
-		return le32toh(piece.l);
-	default:
-		return le64toh(piece.q);
-	}
-}
-
-void vfioext_region_write_slow(const struct vfioext_region *region, uint64_t offset,
-			       uint64_t value, unsigned int width)
-{
-	union piece piece;
-
-	if (vfioext_device_lost(region->device) ||
-	    !is_register(region, offset, width, VFIOEXT_REGION_WRITE))
-		return;
-	/* Its low bytes, and the first of them are those of the register. */
-	piece.q = htole64(value);
-	write_piece(region, offset, &piece, width);
 }

@@ -11,7 +11,7 @@
 #include <vfioext/watch.h>
 
 #include "context.h"
-#include "device.h"
+#include "region.h"
 #include "watch.h"
 
 /*

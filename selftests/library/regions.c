@@ -19,7 +19,7 @@
 
 #include "kselftest_harness.h"
 
-#include "../../libvfioext/device.h"
+#include "../../libvfioext/region.h"
 
 #define PAGE 4096
 #define NR_REGIONS 13
