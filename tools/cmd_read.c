@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
+#include <endian.h>
 #include <errno.h>
 #include <getopt.h>
 #include <inttypes.h>
@@ -29,21 +30,6 @@ static void print_value(const struct reading *reading, uint64_t offset, uint64_t
 		printf("%06" PRIx64 ": 0x%0*" PRIx64 "\n", offset, digits, value);
 }
 
-static uint64_t read_value(const struct vfioext_region *region, uint64_t offset,
-			   unsigned int width)
-{
-	switch (width) {
-	case 1:
-		return vfioext_read8(region, offset);
-	case 2:
-		return vfioext_read16(region, offset);
-	case 4:
-		return vfioext_read32(region, offset);
-	default:
-		return vfioext_read64(region, offset);
-	}
-}
-
 static int read_held(struct reading *reading)
 {
 	struct place at = reading->place;
@@ -61,21 +47,19 @@ static int read_open(struct vfioext *ctx, struct vfioext_device *device,
 		     const struct reading *reading)
 {
 	struct vfioext_region *region;
-	uint64_t i, offset;
+	uint64_t i, offset, raw;
 	int ret;
 
 	ret = find_place(ctx, device, &reading->place, reading->count * reading->width, &region);
-	if (ret)
-		return ret;
-	if (!(region->flags & VFIOEXT_REGION_READ)) {
-		error("%s cannot be read", name_of_region(device, region->index));
-		return EXIT_FAILED;
-	}
-	for (i = 0; i < reading->count; i++) {
+	for (i = 0; !ret && i < reading->count; i++) {
 		offset = reading->place.offset + i * reading->width;
-		print_value(reading, offset, read_value(region, offset, reading->width));
+		raw = 0;
+		ret = vfioext_region_read(region, &raw, reading->width, offset);
+		if (ret)
+			return fail(ctx, ret, "%s", name_of_region(device, region->index));
+		print_value(reading, offset, le64toh(raw));
 	}
-	return EXIT_DONE;
+	return ret;
 }
 
 static int read_device(struct vfioext *ctx, struct reading *reading)
@@ -127,7 +111,7 @@ int cmd_read(int argc, char **argv)
 				    " -c, --count N         read so many, one after the other\n"
 				    " -J, --json            print JSON\n"
 				    " -h, --help            print this\n"
-				    "\nA place is bar0 to bar5, rom, config, vga or a region's number, and +OFFSET.\n");
+				    PLACE_HELP);
 		if (option == 'J')
 			reading.json = true;
 		else if (option == 'w' && !parse_width(optarg, &reading.width))

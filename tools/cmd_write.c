@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
+#include <endian.h>
 #include <errno.h>
 #include <getopt.h>
 #include <inttypes.h>
@@ -17,17 +18,14 @@ struct writing {
 static int write_open(struct vfioext *ctx, struct vfioext_device *device,
 		      const struct writing *writing)
 {
-	uint8_t bytes[8];
+	uint64_t raw = htole64(writing->value);
 	struct vfioext_region *region;
-	unsigned int i;
 	int ret;
 
 	ret = find_place(ctx, device, &writing->place, writing->width, &region);
 	if (ret)
 		return ret;
-	for (i = 0; i < writing->width; i++)
-		bytes[i] = (uint8_t)(writing->value >> 8 * i);
-	ret = vfioext_region_write(region, bytes, writing->width, writing->place.offset);
+	ret = vfioext_region_write(region, &raw, writing->width, writing->place.offset);
 	return ret ? fail(ctx, ret, "%s", name_of_region(device, region->index)) : EXIT_DONE;
 }
 
@@ -88,7 +86,7 @@ int cmd_write(int argc, char **argv)
 			return help(" -w, --width BITS      8, 16, 32 (the default) or 64\n"
 				    " -f, --force           also if somebody else holds the device\n"
 				    " -h, --help            print this\n"
-				    "\nA place is bar0 to bar5, rom, config, vga or a region's number, and +OFFSET.\n");
+				    PLACE_HELP);
 		if (option == 'f')
 			writing.force = true;
 		else if (option == 'w' && !parse_width(optarg, &writing.width))

@@ -114,6 +114,9 @@ const char *name_of_action(uint32_t action);
 const char *name_of_type(uint32_t type);
 
 /* place.c */
+#define PLACE_HELP \
+	"\nA place is bar0 to bar5, rom, config, vga or a region's number, and +OFFSET.\n"
+
 struct place {
 	unsigned int region;
 	uint64_t offset;
