@@ -325,8 +325,8 @@ static bool is_mapped(struct vfioext_container *container, const struct mapping 
 {
 	struct mapping found;
 
-	return mappings_by_iova(container->mappings, mapping->iova, &found) &&
-	       found.iova == mapping->iova && found.vaddr == mapping->vaddr &&
+	return mappings_at(container->mappings, mapping->iova, &found) &&
+	       found.vaddr == mapping->vaddr &&
 	       found.size == mapping->size && found.flags == mapping->flags;
 }
 
@@ -405,22 +405,51 @@ static int check_range(struct vfioext_container *container, uint64_t iova, uint6
 	return 0;
 }
 
-int vfioext_dma_unmap(struct vfioext_container *container, uint64_t iova, uint64_t size)
+static bool is_one(struct vfioext_container *container, uint64_t iova, uint64_t size)
 {
 	struct mapping mapping;
+
+	return mappings_at(container->mappings, iova, &mapping) && mapping.size == size;
+}
+
+static void forget(struct vfioext_container *container, uint64_t iova)
+{
+	struct mapping mapping;
+
+	if (!mappings_remove(container->mappings, iova, &mapping))
+		count(container, false, mapping.size);
+}
+
+/* The container's lock is held, and it is ready. Mostly it is one mapping. */
+static int unmap_locked(struct vfioext_container *container, uint64_t iova, uint64_t size)
+{
+	bool one = is_one(container, iova, size);
+	struct mapping mapping;
+	int ret = 0;
+
+	if (!one)
+		ret = check_range(container, iova, size);
+	if (!ret)
+		ret = unmap_in_kernel(container, iova, size);
+	if (ret)
+		return ret;
+	if (one)
+		forget(container, iova);
+	else
+		while (mappings_next(container->mappings, iova, &mapping) &&
+		       mapping.iova <= iova + size - 1)
+			forget(container, mapping.iova);
+	return 0;
+}
+
+int vfioext_dma_unmap(struct vfioext_container *container, uint64_t iova, uint64_t size)
+{
 	int ret;
 
 	pthread_mutex_lock(&container->lock);
 	ret = check_ready(container);
 	if (!ret)
-		ret = check_range(container, iova, size);
-	if (!ret)
-		ret = unmap_in_kernel(container, iova, size);
-	while (!ret && mappings_next(container->mappings, iova, &mapping) &&
-	       mapping.iova <= iova + size - 1) {
-		mappings_remove(container->mappings, mapping.iova, NULL);
-		count(container, false, mapping.size);
-	}
+		ret = unmap_locked(container, iova, size);
 	pthread_mutex_unlock(&container->lock);
 	return ret;
 }
@@ -446,10 +475,8 @@ int vfioext_dma_unmap_all(struct vfioext_container *container)
 	ret = check_ready(container);
 	if (!ret && mappings_count(container->mappings))
 		ret = unmap_all_in_kernel(container);
-	while (!ret && mappings_next(container->mappings, 0, &mapping)) {
-		mappings_remove(container->mappings, mapping.iova, NULL);
-		count(container, false, mapping.size);
-	}
+	while (!ret && mappings_next(container->mappings, 0, &mapping))
+		forget(container, mapping.iova);
 	pthread_mutex_unlock(&container->lock);
 	return ret;
 }

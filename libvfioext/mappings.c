@@ -19,8 +19,6 @@ struct mappings {
 	struct tree by_iova;
 	struct tree by_vaddr;
 	struct nodes nodes;
-	/* Where something was last looked for to be added. If its limit is 0 it leads nowhere. */
-	struct path recent;
 	uint64_t hint;
 	_Atomic size_t count;
 };
@@ -47,25 +45,6 @@ bool mappings_by_vaddr(const struct mappings *mappings, uint64_t vaddr, struct m
 	return true;
 }
 
-/* What is found is used next, and what is added now is mostly next to what was before. */
-static bool is_recent(const struct mappings *mappings, uint64_t iova)
-{
-	const struct path *recent = &mappings->recent;
-
-	return iova < recent->limit && iova >= get(recent->node[0]->key[0]);
-}
-
-static struct path *seek_recent(struct mappings *mappings, uint64_t iova)
-{
-	struct path *recent = &mappings->recent;
-
-	if (is_recent(mappings, iova))
-		tree_seek_in_leaf(recent, iova);
-	else
-		tree_seek(&mappings->by_iova, iova, 0, recent);
-	return recent;
-}
-
 struct mappings *mappings_new(void)
 {
 	struct mappings *mappings = aligned_alloc(CACHE_LINE, sizeof(*mappings));
@@ -88,11 +67,6 @@ void mappings_free(struct mappings *mappings)
 		return;
 	nodes_free(&mappings->nodes);
 	free(mappings);
-}
-
-static void forget_recent(struct mappings *mappings)
-{
-	mappings->recent.limit = 0;
 }
 
 static bool is_free(const struct path *path, uint64_t first, uint64_t last)
@@ -120,67 +94,63 @@ int mappings_add(struct mappings *mappings, const struct mapping *mapping)
 				 mapping->flags, NULL };
 	struct entry by_vaddr = { mapping->vaddr, mapping->vaddr + mapping->size - 1, mapping->iova,
 				  mapping->flags, NULL };
-	struct path path, *recent;
 
 	if (!mapping->size || by_iova.last < by_iova.key || by_vaddr.last < by_vaddr.key)
 		return -EINVAL;
 	/* Where nothing overlaps, nothing begins between the first byte and the last. */
-	recent = seek_recent(mappings, by_iova.last);
-	if (!is_free(recent, by_iova.key, by_iova.last))
+	if (!is_free(tree_seek(&mappings->by_iova, by_iova.last, 0), by_iova.key, by_iova.last))
 		return -EEXIST;
 	if (reserve_for_add(mappings))
 		return -ENOMEM;
-	if (tree_add(&mappings->by_iova, &mappings->nodes, recent, &by_iova))
-		forget_recent(mappings);
-	tree_seek(&mappings->by_vaddr, by_vaddr.key, by_vaddr.other, &path);
-	tree_add(&mappings->by_vaddr, &mappings->nodes, &path, &by_vaddr);
+	tree_add(&mappings->by_iova, &mappings->nodes, &by_iova);
+	tree_add(&mappings->by_vaddr, &mappings->nodes, &by_vaddr);
 	put(mappings->count, get(mappings->count) + 1);
 	return 0;
 }
 
+static struct mapping mapping_at(const struct path *path)
+{
+	const struct node *node = path->node[0];
+	unsigned int at = path->at[0];
+	uint64_t iova = get(node->key[at]);
+
+	return (struct mapping){ get(node->other[at]), iova, get(node->last[at]) - iova + 1,
+				 get(node->flags[at]) };
+}
+
+bool mappings_at(struct mappings *mappings, uint64_t iova, struct mapping *found)
+{
+	const struct path *path = tree_seek(&mappings->by_iova, iova, 0);
+
+	if (!get(path->node[0]->nr) || get(path->node[0]->key[path->at[0]]) != iova)
+		return false;
+	*found = mapping_at(path);
+	return true;
+}
+
 int mappings_remove(struct mappings *mappings, uint64_t iova, struct mapping *removed)
 {
-	struct path iova_path, vaddr_path, *path = &iova_path;
 	struct mapping mapping;
-	struct node *node;
-	unsigned int at;
 
-	if (is_recent(mappings, iova))
-		path = seek_recent(mappings, iova);
-	else
-		tree_seek(&mappings->by_iova, iova, 0, path);
-	node = path->node[0];
-	at = path->at[0];
-	if (!get(node->nr) || get(node->key[at]) != iova)
+	if (!mappings_at(mappings, iova, &mapping))
 		return -ENOENT;
-	mapping = (struct mapping){ get(node->other[at]), iova, get(node->last[at]) - iova + 1,
-				    get(node->flags[at]) };
-	tree_seek(&mappings->by_vaddr, mapping.vaddr, iova, &vaddr_path);
-	tree_remove(&mappings->by_vaddr, &mappings->nodes, &vaddr_path);
-	if (tree_remove(&mappings->by_iova, &mappings->nodes, path))
-		forget_recent(mappings);
+	tree_remove(&mappings->by_vaddr, &mappings->nodes, mapping.vaddr, iova);
+	tree_remove(&mappings->by_iova, &mappings->nodes, iova, 0);
 	put(mappings->count, get(mappings->count) - 1);
 	if (removed)
 		*removed = mapping;
 	return 0;
 }
 
-bool mappings_next(const struct mappings *mappings, uint64_t iova, struct mapping *found)
+bool mappings_next(struct mappings *mappings, uint64_t iova, struct mapping *found)
 {
-	const struct node *node;
-	struct path path;
-	unsigned int at;
+	struct path path = *tree_seek(&mappings->by_iova, iova, 0);
 
-	tree_seek(&mappings->by_iova, iova, 0, &path);
 	if (!get(path.node[0]->nr))
 		return false;
 	if (get(path.node[0]->key[path.at[0]]) < iova && !tree_step(&mappings->by_iova, &path))
 		return false;
-	node = path.node[0];
-	at = path.at[0];
-	*found = (struct mapping){ get(node->other[at]), get(node->key[at]),
-				   get(node->last[at]) - get(node->key[at]) + 1,
-				   get(node->flags[at]) };
+	*found = mapping_at(&path);
 	return true;
 }
 
@@ -222,7 +192,7 @@ static bool fits(const struct wanted *wanted, uint64_t first, uint64_t last, uin
 /* Mostly something is free where the search begins. */
 static bool find_here(struct mappings *mappings, const struct wanted *wanted, uint64_t *iova)
 {
-	const struct path *recent = seek_recent(mappings, wanted->first);
+	const struct path *recent = tree_seek(&mappings->by_iova, wanted->first, 0);
 	const struct node *node = recent->node[0];
 	uint64_t limit = recent->limit, before;
 	unsigned int at = recent->at[0];
@@ -253,11 +223,10 @@ static bool find_in_leaf(const struct tree *tree, const struct path *path,
 	return false;
 }
 
-static bool find_in_gaps(const struct tree *tree, const struct wanted *wanted, uint64_t *iova)
+static bool find_in_gaps(struct tree *tree, const struct wanted *wanted, uint64_t *iova)
 {
-	struct path path;
+	struct path path = *tree_seek(tree, wanted->first, 0);
 
-	tree_seek(tree, wanted->first, 0, &path);
 	do {
 		if (find_in_leaf(tree, &path, wanted, iova))
 			return true;

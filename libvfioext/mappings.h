@@ -35,8 +35,9 @@ int mappings_remove(struct mappings *mappings, uint64_t iova, struct mapping *re
 bool mappings_by_iova(const struct mappings *mappings, uint64_t iova, struct mapping *found);
 bool mappings_by_vaddr(const struct mappings *mappings, uint64_t vaddr, struct mapping *found);
 
-/* The first that begins at or behind an IOVA; for the writer. */
-bool mappings_next(const struct mappings *mappings, uint64_t iova, struct mapping *found);
+/* The one that begins at an IOVA; the first that begins there or behind it. For the writer. */
+bool mappings_at(struct mappings *mappings, uint64_t iova, struct mapping *found);
+bool mappings_next(struct mappings *mappings, uint64_t iova, struct mapping *found);
 
 /* A free IOVA of a size, aligned to a power of two. Return: 0, or -ENOSPC. */
 int mappings_find_free(struct mappings *mappings, const struct vfioext_iova_range *ranges,

@@ -391,31 +391,48 @@ static void tell_gap_without(const struct tree *tree, const struct path *path)
 		tell_gap(tree, &previous, upto - get(previous.node[0]->last[previous.at[0]]));
 }
 
-void tree_seek(const struct tree *tree, uint64_t key, uint64_t other, struct path *path)
+/* As far as can be told from the leaf alone. */
+static bool in_recent_leaf(const struct tree *tree, uint64_t key)
 {
-	struct node *node = get_node(&tree->root);
-	unsigned int level = get(tree->top), at;
+	return key < tree->recent.limit && key > get(tree->recent.node[0]->key[0]);
+}
 
+static unsigned int place_in(const struct tree *tree, const struct node *node, uint64_t key,
+			     uint64_t other)
+{
+	unsigned int at = count_upto(node, key);
+
+	at -= at > 0;
+	while (get(node->key[at]) == key && at && get(node->other[at]) > other && !tree->gaps)
+		at--;
+	return at;
+}
+
+static struct path *seek(struct tree *tree, uint64_t key, uint64_t other)
+{
+	struct path *path = &tree->recent;
+	unsigned int level = get(tree->top);
+	struct node *node;
+
+	if (in_recent_leaf(tree, key)) {
+		path->at[0] = place_in(tree, path->node[0], key, other);
+		return path;
+	}
 	path->limit = UINT64_MAX;
-	for (;; level--) {
-		at = count_upto(node, key);
-		at -= at > 0;
-		while (get(node->key[at]) == key && at && get(node->other[at]) > other &&
-		       !tree->gaps)
-			at--;
+	for (node = get_node(&tree->root);; level--) {
 		path->node[level] = node;
-		path->at[level] = at;
+		path->at[level] = place_in(tree, node, key, other);
 		if (!level)
-			return;
-		if (at + 1 < get(node->nr))
-			path->limit = get(node->key[at + 1]);
-		node = get_node(&node->child[at]);
+			return path;
+		if (path->at[level] + 1 < get(node->nr))
+			path->limit = get(node->key[path->at[level] + 1]);
+		node = get_node(&node->child[path->at[level]]);
 	}
 }
 
-void tree_seek_in_leaf(struct path *path, uint64_t key)
+const struct path *tree_seek(struct tree *tree, uint64_t key, uint64_t other)
 {
-	path->at[0] = count_upto(path->node[0], key) - 1;
+	return seek(tree, key, other);
 }
 
 /* Half of it, but where all grows at the end what is behind is left as full as can be. */
@@ -449,14 +466,14 @@ static void insert_into(struct node *node, unsigned int at, const struct entry *
 	set(node, at, entry, level);
 }
 
-/* Return: whether nodes were split. */
-static bool insert(struct nodes *nodes, struct tree *tree, struct path *path,
+static void insert(struct nodes *nodes, struct tree *tree, struct path *path,
 		   unsigned int at, struct entry entry)
 {
 	struct node *node = path->node[0], *right;
 	unsigned int level = 0, left;
 
 	while (get(node->nr) == FANOUT) {
+		path->limit = 0;
 		right = split(nodes, node, at, level);
 		left = get(node->nr);
 		if (at > left)
@@ -475,7 +492,6 @@ static bool insert(struct nodes *nodes, struct tree *tree, struct path *path,
 	insert_into(node, at, &entry, level);
 	path->at[level] = at;
 	refresh_up(tree, path, level, entry.last);
-	return level > 0;
 }
 
 /* Return: whether all of the right one fits, with room to spare, into the left. */
@@ -524,18 +540,16 @@ static bool fill_up(struct nodes *nodes, struct tree *tree, struct path *path,
 	return merged;
 }
 
-/* Return: whether nodes were filled up from others, or merged. */
-static bool erase(struct nodes *nodes, struct tree *tree, struct path *path)
+static void erase(struct nodes *nodes, struct tree *tree, struct path *path)
 {
 	uint64_t last = get(path->node[0]->last[path->at[0]]);
-	bool reshaped = false;
 	unsigned int level;
 
 	for (level = 0;; level++) {
 		close_up(path->node[level], path->at[level], 1, level);
 		if (level == get(tree->top) || get(path->node[level]->nr) >= FANOUT_MIN)
 			break;
-		reshaped = true;
+		path->limit = 0;
 		if (!fill_up(nodes, tree, path, level)) {
 			level++;
 			break;
@@ -547,7 +561,6 @@ static bool erase(struct nodes *nodes, struct tree *tree, struct path *path)
 		put(tree->top, level - 1);
 		give_node(nodes, path->node[level]);
 	}
-	return reshaped;
 }
 
 int tree_init(struct tree *tree, struct nodes *nodes, bool gaps)
@@ -579,30 +592,28 @@ static unsigned int place_for(const struct path *path, uint64_t key, uint64_t ot
 	return at + 1;
 }
 
-bool tree_add(struct tree *tree, struct nodes *nodes, struct path *path, const struct entry *entry)
+void tree_add(struct tree *tree, struct nodes *nodes, const struct entry *entry)
 {
+	struct path *path = seek(tree, entry->key, entry->other);
 	unsigned int at = place_for(path, entry->key, entry->other, tree->gaps);
-	bool reshaped;
 
 	/* All else lies in a gap of what is before it. */
 	if (tree->gaps && !at && get(path->node[0]->nr))
 		tell_gap(tree, path, get(path->node[0]->key[0]) - entry->last - 1);
 	write_begin(tree);
-	reshaped = insert(nodes, tree, path, at, *entry);
+	insert(nodes, tree, path, at, *entry);
 	write_end(tree);
-	return reshaped;
 }
 
-bool tree_remove(struct tree *tree, struct nodes *nodes, struct path *path)
+void tree_remove(struct tree *tree, struct nodes *nodes, uint64_t key, uint64_t other)
 {
-	bool reshaped;
+	struct path *path = seek(tree, key, other);
 
 	if (tree->gaps)
 		tell_gap_without(tree, path);
 	write_begin(tree);
-	reshaped = erase(nodes, tree, path);
+	erase(nodes, tree, path);
 	write_end(tree);
-	return reshaped;
 }
 
 bool tree_step(const struct tree *tree, struct path *path)

@@ -46,19 +46,24 @@ struct entry {
 	struct node *child;
 };
 
+/* Where the writer is, from the leaf (0) up. Keys from the limit on are not in the leaf. */
+struct path {
+	struct node *node[LEVELS_MAX];
+	unsigned int at[LEVELS_MAX];
+	uint64_t limit;
+};
+
+/*
+ * @recent: where the writer was last: what is found is changed next, and what is added
+ *	is mostly next to what was before. If its limit is 0 it leads nowhere.
+ */
 struct tree {
 	_Atomic uint64_t sequence;
 	_Atomic uint32_t top;
 	struct node *_Atomic root;
 	/* That by IOVA, where nothing overlaps, and which tells of gaps. */
 	bool gaps;
-} __attribute__((aligned(CACHE_LINE)));
-
-/* Where the writer is, from the leaf (0) up. Keys from the limit on are not in the leaf. */
-struct path {
-	struct node *node[LEVELS_MAX];
-	unsigned int at[LEVELS_MAX];
-	uint64_t limit;
+	struct path recent __attribute__((aligned(CACHE_LINE)));
 };
 
 /* Nodes that are in no tree; all of them stay nodes until nodes_free(). */
@@ -88,11 +93,9 @@ bool tree_find(const struct tree *tree, uint64_t key, struct entry *entry);
 /*
  * To the last place that is not behind a key, or to the first of all. Where keys are
  * equal the other address decides: that is only so in the tree by address in memory.
+ * Return: the path there, good until the next call.
  */
-void tree_seek(const struct tree *tree, uint64_t key, uint64_t other, struct path *path);
-
-/* As tree_seek(), where the leaf is known to be the right one. */
-void tree_seek_in_leaf(struct path *path, uint64_t key);
+const struct path *tree_seek(struct tree *tree, uint64_t key, uint64_t other);
 
 /* Return: false if what the path leads to is the last of all. */
 bool tree_step(const struct tree *tree, struct path *path);
@@ -106,13 +109,11 @@ uint64_t tree_free_upto(const struct tree *tree, const struct path *path, unsign
  */
 bool tree_next_leaf(const struct tree *tree, struct path *path, uint64_t size);
 
-/*
- * Add an entry next to where the path leads; remove the one it leads to. Enough nodes
- * are reserved. Return: whether paths to other leaves may lead astray from now on.
- */
-bool tree_add(struct tree *tree, struct nodes *nodes, struct path *path,
-	      const struct entry *entry);
-bool tree_remove(struct tree *tree, struct nodes *nodes, struct path *path);
+/* Enough nodes are reserved. */
+void tree_add(struct tree *tree, struct nodes *nodes, const struct entry *entry);
+
+/* What is removed is there. */
+void tree_remove(struct tree *tree, struct nodes *nodes, uint64_t key, uint64_t other);
 
 static inline uint64_t max(uint64_t a, uint64_t b)
 {
