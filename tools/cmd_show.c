@@ -92,6 +92,8 @@ static int show(struct vfioext *ctx, struct table *table, const char *name)
 	put_sysfs(table, &info);
 	put_members(table, ctx, info.group);
 	put_module(table, ctx, &info);
+	if (info.vfio)
+		put_inside(table, ctx, info.name);
 	names_end();
 	vfioext_status(ctx, &status);
 	if (!status.loaded)

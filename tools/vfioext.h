@@ -129,6 +129,9 @@ bool parse_width(const char *text, unsigned int *width);
 int find_place(struct vfioext *ctx, struct vfioext_device *device, const struct place *place,
 	       uint64_t size, struct vfioext_region **region);
 
+/* inside.c: of a device that is bound to VFIO. */
+void put_inside(struct table *table, struct vfioext *ctx, const char *name);
+
 /* held.c */
 bool held_read(const char *name, const struct place *place, unsigned int width, uint64_t *value);
 bool held_write(const char *name, const struct place *place, unsigned int width, uint64_t value);
