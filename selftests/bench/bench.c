@@ -25,6 +25,9 @@
 #define PROCESSES 1000
 #define FDS 100
 #define GROUPS 64
+#define MDEVS 1000
+#define MDEV_CREATE \
+	"/sys/class/mdev_bus/vfioext_mdev/mdev_supported_types/vfioext_mdev-sparse/create"
 #define ITERATIONS 200000
 
 struct series {
@@ -97,11 +100,13 @@ static void bench_external_user(struct vfioext *ctx, const char *what, bool held
 
 static void make_groups(int nr)
 {
+	char uuid[64];
 	int i;
 
-	for (i = 0; i < nr; i++)
-		run("echo 83b8f4f2-509f-382f-3c1e-e6bfe0fa%04x > /sys/class/mdev_bus/vfioext_mdev/mdev_supported_types/vfioext_mdev-sparse/create",
-		    i + 0x2000);
+	for (i = 0; i < nr; i++) {
+		snprintf(uuid, sizeof(uuid), "83b8f4f2-509f-382f-3c1e-e6bfe0fa%04x", i + 0x2000);
+		write_file(uuid, MDEV_CREATE);
+	}
 }
 
 static double unbind_once(struct vfioext *ctx)
@@ -244,12 +249,13 @@ static void make_crowd(pid_t *pids)
 	sleep(3);
 }
 
-static double time_command(const char *command, const char *pid_printed)
+/* All that it prints, and that what is looked for is in it. */
+static double time_command(const char *command, const char *printed)
 {
 	double begun = now_us();
 
-	if (try_run("%s 2>/dev/null | grep -qw %s", command, pid_printed)) {
-		fprintf(stderr, "%s did not find the holder\n", command);
+	if (try_run("%s 2>/dev/null | grep -w %s > /dev/null", command, printed)) {
+		fprintf(stderr, "%s did not print %s\n", command, printed);
 		exit(1);
 	}
 	return now_us() - begun;
@@ -295,6 +301,44 @@ static void bench_holders(struct vfioext *ctx)
 	print_row("`vfioext who`, started anew", "fuser", "us", &tool_fuser);
 }
 
+static double time_scan(struct vfioext *ctx, size_t least)
+{
+	struct vfioext_device_list devices;
+	double begun = now_us();
+
+	if (vfioext_list_devices(ctx, &devices) || devices.nr < least)
+		exit(1);
+	vfioext_device_list_release(&devices);
+	return now_us() - begun;
+}
+
+static void bench_scan(struct vfioext *ctx)
+{
+	struct series lspci, driverctl, mdevctl, tool;
+	int i;
+
+	run("modprobe vfio-pci");
+	for (i = 0; i < REPETITIONS; i++) {
+		lspci.ours[i] = time_scan(ctx, 1);
+		driverctl.ours[i] = lspci.ours[i];
+		lspci.peers[i] = time_command("lspci -Dk", EDU);
+		driverctl.peers[i] = time_command("driverctl list-devices", EDU);
+	}
+	print_row("devices of the VM", "`lspci -k`", "us", &lspci);
+	print_row("the same", "`driverctl list-devices`", "us", &driverctl);
+	run("modprobe vfioext_mdev instances=%d", MDEVS);
+	make_groups(MDEVS);
+	for (i = 0; i < REPETITIONS; i++) {
+		mdevctl.ours[i] = time_scan(ctx, MDEVS);
+		tool.ours[i] = time_command("vfioext list", "83b8f4f2-509f-382f-3c1e-e6bfe0fa2001");
+		mdevctl.peers[i] = time_command("mdevctl list", "83b8f4f2-509f-382f-3c1e-e6bfe0fa2001");
+		tool.peers[i] = mdevctl.peers[i];
+	}
+	print_row("1,000 mdevs", "`mdevctl list`", "us", &mdevctl);
+	print_row("`vfioext list`, started anew", "`mdevctl list`", "us", &tool);
+	run("rmmod vfioext_mdev");
+}
+
 int main(void)
 {
 	struct vfioext *ctx = test_context();
@@ -308,6 +352,7 @@ int main(void)
 	bench_external_user(ctx, "get + put of the first external user, 64 groups", false);
 	bench_external_user(ctx, "get + put of a further external user, 64 groups", true);
 	run("rmmod vfioext_mdev; rmmod vfioext_consumer");
+	bench_scan(ctx);
 	bench_unbind(ctx);
 	bench_notify(ctx);
 	bench_holders(ctx);
