@@ -96,6 +96,9 @@ int vfioext_container_new(struct vfioext *ctx, enum vfioext_backend backend,
 		vfioext_container_free(new);
 		return ret;
 	}
+	if (backend == VFIOEXT_BACKEND_NOIOMMU)
+		context_fail(ctx, 0, "without an IOMMU nothing keeps a device of this container from any "
+			     "memory of the host");
 	*container = new;
 	return 0;
 }

@@ -24,7 +24,8 @@ struct vfioext_container;
  * @VFIOEXT_BACKEND_CONTAINER: a VFIO container (/dev/vfio/vfio, type 1 v2)
  * @VFIOEXT_BACKEND_IOMMUFD: an address space of /dev/iommu
  * @VFIOEXT_BACKEND_NOIOMMU: a VFIO container without an IOMMU: nothing keeps a
- *	device from writing anywhere in the host's memory. Never chosen by itself.
+ *	device from writing anywhere in the host's memory. Never chosen by itself,
+ *	and vfioext_message() warns of it when it is made.
  */
 enum vfioext_backend {
 	VFIOEXT_BACKEND_ANY,

@@ -24,6 +24,7 @@
 #define FIRST "0000:01:01.0"
 #define SECOND "0000:01:02.0"
 #define HOT "0000:03:00.0"
+#define NVME "0000:02:00.0"
 #define MDEV "83b8f4f2-509f-382f-3c1e-e6bfe0fa1001"
 #define MDEV_CREATE "/sys/class/mdev_bus/vfioext_mdev/mdev_supported_types/vfioext_mdev-sparse/create"
 #define ENTRY_LIMIT "/sys/module/vfio_iommu_type1/parameters/dma_entry_limit"
@@ -338,6 +339,57 @@ TEST_F(device, wrong_mappings)
 	EXPECT_EQ(0, vfioext_dma_free(container, memory, 4 * PAGE));
 	EXPECT_EQ(-ENOENT, vfioext_dma_iova(container, memory, &again));
 	EXPECT_EQ(-ENOTSUP, vfioext_dma_dirty(container, iova, PAGE, &again));
+}
+
+/* With an IOMMU that does not tell, all that is mapped may have been written to. */
+TEST_F(device, dirty_pages)
+{
+	struct vfioext_container *container;
+	uint64_t iova, dirty = 0;
+	void *memory;
+
+	open_it(EDU, NULL, &self->device);
+	container = vfioext_device_container(self->device);
+	ASSERT_EQ(0, vfioext_dma_alloc(container, 4 * PAGE, 0, &memory, &iova));
+	ASSERT_EQ(0, vfioext_dma_track(container, true));
+	EXPECT_EQ(0, vfioext_dma_track(container, true));
+	EXPECT_EQ(0, vfioext_dma_dirty(container, iova, 4 * PAGE, &dirty));
+	EXPECT_EQ(0xf, dirty);
+	EXPECT_EQ(-EINVAL, vfioext_dma_dirty(container, iova, 3 * PAGE, &dirty));
+	ASSERT_EQ(0, vfioext_dma_track(container, false));
+	EXPECT_EQ(-ENOTSUP, vfioext_dma_dirty(container, iova, 4 * PAGE, &dirty));
+}
+
+/* Who has the physical function sets a token, and who has it not gets no virtual one. */
+TEST_F(device, vf_token)
+{
+	struct vfioext_open right = { .vf_token = "8b631a5c-7a1e-4a4b-8c6d-111111111111" };
+	struct vfioext_open wrong = { .vf_token = "8b631a5c-7a1e-4a4b-8c6d-222222222222" };
+	char link[256] = "", *function;
+
+	run("echo 1 > /sys/module/vfio_pci/parameters/enable_sriov");
+	bind_device(NVME);
+	ASSERT_EQ(0, vfioext_device_open(self->ctx, NVME, &right, &self->device)) {
+		TH_LOG("%s", vfioext_message(self->ctx));
+	}
+	write_file("1", "/sys/bus/pci/devices/" NVME "/sriov_numvfs");
+	ASSERT_LT(0, readlink("/sys/bus/pci/devices/" NVME "/virtfn0", link, sizeof(link) - 1));
+	function = strrchr(link, '/') + 1;
+	EXPECT_EQ(-EACCES, vfioext_device_open(self->ctx, function, NULL, &self->other));
+	EXPECT_TRUE(says(self->ctx, "token"));
+	EXPECT_EQ(-EACCES, vfioext_device_open(self->ctx, function, &wrong, &self->other));
+	wrong.vf_token = "8b631a5c";
+	EXPECT_GT(0, vfioext_device_open(self->ctx, function, &wrong, &self->other));
+	ASSERT_EQ(0, vfioext_device_open(self->ctx, function, &right, &self->other)) {
+		TH_LOG("%s", vfioext_message(self->ctx));
+	}
+	EXPECT_EQ(0x1b36, vfioext_config_read(self->other, PCI_VENDOR_ID, 2));
+	vfioext_device_close(self->other);
+	self->other = NULL;
+	write_file("0", "/sys/bus/pci/devices/" NVME "/sriov_numvfs");
+	vfioext_device_close(self->device);
+	self->device = NULL;
+	run("vfioext unbind " NVME " > /dev/null; echo 0 > /sys/module/vfio_pci/parameters/enable_sriov");
 }
 
 /* Whatever is mapped and unmapped, what is known and what the device sees agree. */

@@ -60,6 +60,36 @@ TEST(refused)
 	close(container);
 }
 
+/* The library drives a device that way if it is told to, and maps nothing. */
+TEST(driven)
+{
+	struct vfioext_open how = { .backend = VFIOEXT_BACKEND_NOIOMMU };
+	struct vfioext *ctx = test_context();
+	struct vfioext_device *device;
+	struct vfioext_region *bar;
+	uint64_t iova;
+	void *memory;
+
+	bind_device(EDU);
+	/* Not unless it is told. */
+	EXPECT_EQ(-ENOENT, vfioext_device_open(ctx, EDU, NULL, &device));
+	EXPECT_NE(NULL, strstr(vfioext_message(ctx), "VFIOEXT_BACKEND_NOIOMMU"));
+	ASSERT_EQ(0, vfioext_device_open(ctx, EDU, &how, &device)) {
+		TH_LOG("%s", vfioext_message(ctx));
+	}
+	EXPECT_NE(NULL, strstr(vfioext_message(ctx), "any memory of the host"));
+	EXPECT_EQ(VFIOEXT_BACKEND_NOIOMMU,
+		  vfioext_container_backend(vfioext_device_container(device)));
+	ASSERT_EQ(0, vfioext_region_get(device, 0, &bar));
+	vfioext_write32(bar, 4, 0x55);
+	EXPECT_EQ(~0x55u, vfioext_read32(bar, 4));
+	EXPECT_EQ(-ENOTSUP, vfioext_dma_alloc(vfioext_device_container(device), 4096, 0, &memory,
+					      &iova));
+	vfioext_device_close(device);
+	EXPECT_EQ(0, vfioext_unbind(ctx, EDU));
+	vfioext_free(ctx);
+}
+
 int main(int argc, char **argv)
 {
 	run("modprobe vfio enable_unsafe_noiommu_mode=1 && modprobe vfio-pci && modprobe vfioext_consumer");
