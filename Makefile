@@ -20,7 +20,7 @@ help:
 	@echo 'make check           everything that is tested, and lint [KERNELS=]'
 	@echo 'make check-matrix    the same on 6.1, 6.12, 7.2, debug and kcsan, and stress'
 	@echo 'make stress          everything at once, at random [SECONDS=120] [SEED=] [KERNEL=]'
-	@echo 'make fuzz            the netlink family, with all it does not expect [SECONDS=600] [SEED=]'
+	@echo 'make fuzz            what reads input, with all it does not expect [SECONDS=600] [SEED=]'
 	@echo 'make coverage        which lines the tests run, on KERNEL=debug'
 	@echo 'make lint            what can be found without running anything'
 	@echo 'make bench           measure, in a VM, and write Documentation/benchmarks.md'
@@ -67,6 +67,7 @@ stress: all
 
 fuzz: SECONDS ?= 600
 fuzz: all
+	@selftests/fuzz/run $(SECONDS)
 	@TIMEOUT=$$(($(SECONDS) + 300)) selftests/vm/run \
 		"build/selftests/fuzz/netlink $(SECONDS) $(SEED)"
 

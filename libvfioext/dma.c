@@ -611,27 +611,23 @@ static int read_dirty(struct vfioext_container *container, uint64_t iova, uint64
 		      uint64_t *bitmap)
 {
 	uint64_t page = container->limits.page_sizes & -container->limits.page_sizes;
-	struct {
-		struct vfio_iommu_type1_dirty_bitmap dirty;
-		struct vfio_iommu_type1_dirty_bitmap_get get;
-	} request = {
-		.dirty = {
-			.argsz = sizeof(request),
-			.flags = VFIO_IOMMU_DIRTY_PAGES_FLAG_GET_BITMAP,
-		},
-		.get = {
-			.iova = iova,
-			.size = size,
-			.bitmap = {
-				.pgsize = page,
-				.size = (size / page + 63) / 64 * 8,
-				.data = (void *)bitmap,
-			},
+	struct vfio_iommu_type1_dirty_bitmap_get get = {
+		.iova = iova,
+		.size = size,
+		.bitmap = {
+			.pgsize = page,
+			.size = (size / page + 63) / 64 * 8,
+			.data = (void *)bitmap,
 		},
 	};
+	_Alignas(8) uint8_t request[sizeof(struct vfio_iommu_type1_dirty_bitmap) + sizeof(get)];
+	struct vfio_iommu_type1_dirty_bitmap *dirty = (void *)request;
 
-	memset(bitmap, 0, request.get.bitmap.size);
-	return ioctl(container->fd, VFIO_IOMMU_DIRTY_PAGES, &request) ? -errno : 0;
+	dirty->argsz = sizeof(request);
+	dirty->flags = VFIO_IOMMU_DIRTY_PAGES_FLAG_GET_BITMAP;
+	memcpy(dirty->data, &get, sizeof(get));
+	memset(bitmap, 0, get.bitmap.size);
+	return ioctl(container->fd, VFIO_IOMMU_DIRTY_PAGES, request) ? -errno : 0;
 }
 
 int vfioext_dma_dirty(struct vfioext_container *container, uint64_t iova, uint64_t size,

@@ -1,19 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * For libFuzzer: what the kernel says of a region. The first byte chooses the size
- * of a page, the rest is the answer.
- *
- *	(cd selftests/fuzz && clang -g -O1 -D_GNU_SOURCE -I ../../include/uapi -I ../../include \
- *		-fsanitize=fuzzer,address,undefined -fno-sanitize-recover=undefined \
- *		-o ../../build/fuzzer capabilities_fuzzer.c)
- *	build/fuzzer -max_len=512 -max_total_time=60
- *
- * Built without libFuzzer, it takes files and tries each: what was found before.
+ * For libFuzzer (selftests/fuzz/run): what the kernel says of a region. The first byte
+ * chooses the size of a page, the rest is the answer.
  */
-#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
-#include "../../libvfioext/capabilities.c"
+#include "../../libvfioext/capabilities.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -66,31 +59,5 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	check_areas(&region, page);
 	check_around(&region, page, data);
 	free(region.areas);
-	return 0;
-}
-
-static void try_file(const char *name)
-{
-	uint8_t *data = malloc(65536);
-	FILE *file = fopen(name, "r");
-	size_t size;
-
-	if (!data || !file) {
-		perror(name);
-		exit(1);
-	}
-	size = fread(data, 1, 65536, file);
-	fclose(file);
-	LLVMFuzzerTestOneInput(data, size);
-	free(data);
-}
-
-/* libFuzzer brings its own. */
-__attribute__((weak)) int main(int argc, char **argv)
-{
-	int i;
-
-	for (i = 1; i < argc; i++)
-		try_file(argv[i]);
 	return 0;
 }
