@@ -43,7 +43,7 @@ modules: setup
 	@scripts/stage-modules $(KERNEL)
 
 user: setup
-	@for dir in $(user_dirs); do $(MAKE) --no-print-directory -C $$dir all || exit; done
+	@for dir in $(user_dirs); do $(MAKE) --no-print-directory -j$$(nproc) -C $$dir all || exit; done
 
 .PHONY: vm
 vm: all

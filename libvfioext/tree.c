@@ -22,12 +22,12 @@ struct chunk {
 };
 
 /* What a node was before must be seen before what it is now leads to it. */
-static struct node *get_node(struct node *const _Atomic *from)
+static struct node *get_node(_Atomic(struct node *) const *from)
 {
 	return atomic_load_explicit(from, memory_order_acquire);
 }
 
-static void put_node(struct node *_Atomic *to, struct node *node)
+static void put_node(_Atomic(struct node *) *to, struct node *node)
 {
 	atomic_store_explicit(to, node, memory_order_release);
 }

@@ -29,7 +29,7 @@ struct node {
 	_Atomic uint32_t flags[FANOUT];
 	_Atomic uint32_t nr;
 	struct node *next_free;
-	struct node *_Atomic child[FANOUT];
+	_Atomic(struct node *) child[FANOUT];
 } __attribute__((aligned(CACHE_LINE)));
 
 /*
@@ -60,7 +60,7 @@ struct path {
 struct tree {
 	_Atomic uint64_t sequence;
 	_Atomic uint32_t top;
-	struct node *_Atomic root;
+	_Atomic(struct node *) root;
 	/* That by IOVA, where nothing overlaps, and which tells of gaps. */
 	bool gaps;
 	struct path recent __attribute__((aligned(CACHE_LINE)));

@@ -17,7 +17,7 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-/* The walk ends, and finds nothing outside of the space; the first of a number is of that number. */
+/* The walk ends within the space; what is found by its number is of that number. */
 static void walk(const struct vfioext_device *device, unsigned int begin, unsigned int end,
 		 bool extended)
 {
