@@ -16,21 +16,14 @@
 #define CHUNK_MIN 16
 #define CHUNK_MAX 4096
 
+/* What a node was before must be seen before what it is now leads to it. */
+#define get_node(field) atomic_load_explicit(&(field), memory_order_acquire)
+#define put_node(field, node) atomic_store_explicit(&(field), node, memory_order_release)
+
 struct chunk {
 	struct chunk *next;
 	struct node nodes[];
 };
-
-/* What a node was before must be seen before what it is now leads to it. */
-static struct node *get_node(_Atomic(struct node *) const *from)
-{
-	return atomic_load_explicit(from, memory_order_acquire);
-}
-
-static void put_node(_Atomic(struct node *) *to, struct node *node)
-{
-	atomic_store_explicit(to, node, memory_order_release);
-}
 
 static void write_begin(struct tree *tree)
 {
@@ -91,14 +84,14 @@ static void prefetch_values(const struct node *node)
 /* The last mapping that begins at or before a key. Return: NULL if there is none. */
 static const struct node *find_before(const struct tree *tree, uint64_t key, unsigned int *at)
 {
-	struct node *node = get_node(&tree->root);
+	struct node *node = get_node(tree->root);
 	unsigned int level = get(tree->top), count;
 
 	for (; level; level--) {
 		count = count_upto(node, key);
 		if (!count)
 			return NULL;
-		node = get_node(&node->child[count - 1]);
+		node = get_node(node->child[count - 1]);
 		if (!node)
 			return NULL;
 		if (level == 1)
@@ -116,7 +109,7 @@ static const struct node *find_before(const struct tree *tree, uint64_t key, uns
  */
 static const struct node *find_holding(const struct tree *tree, uint64_t key, unsigned int *at)
 {
-	struct node *node = get_node(&tree->root);
+	struct node *node = get_node(tree->root);
 	unsigned int level = get(tree->top), count, i;
 
 	for (;; level--) {
@@ -127,7 +120,7 @@ static const struct node *find_holding(const struct tree *tree, uint64_t key, un
 			return NULL;
 		if (!level)
 			break;
-		node = get_node(&node->child[i]);
+		node = get_node(node->child[i]);
 		if (!node)
 			return NULL;
 	}
@@ -228,7 +221,7 @@ static void copy(struct node *to, unsigned int to_at, const struct node *from,
 	put(to->last[to_at], get(from->last[from_at]));
 	put(to->other[to_at], get(from->other[from_at]));
 	if (level)
-		put_node(&to->child[to_at], get_node(&from->child[from_at]));
+		put_node(to->child[to_at], get_node(from->child[from_at]));
 	else
 		put(to->flags[to_at], get(from->flags[from_at]));
 }
@@ -239,7 +232,7 @@ static void set(struct node *node, unsigned int at, const struct entry *entry, u
 	put(node->last[at], entry->last);
 	put(node->other[at], entry->other);
 	if (level)
-		put_node(&node->child[at], entry->child);
+		put_node(node->child[at], entry->child);
 	else
 		put(node->flags[at], entry->flags);
 }
@@ -370,7 +363,7 @@ static bool previous_leaf(const struct tree *tree, struct path *path)
 		return false;
 	path->at[level]--;
 	for (; level; level--) {
-		path->node[level - 1] = get_node(&path->node[level]->child[path->at[level]]);
+		path->node[level - 1] = get_node(path->node[level]->child[path->at[level]]);
 		path->at[level - 1] = get(path->node[level - 1]->nr) - 1;
 	}
 	return true;
@@ -419,14 +412,14 @@ static struct path *seek(struct tree *tree, uint64_t key, uint64_t other)
 		return path;
 	}
 	path->limit = UINT64_MAX;
-	for (node = get_node(&tree->root);; level--) {
+	for (node = get_node(tree->root);; level--) {
 		path->node[level] = node;
 		path->at[level] = place_in(tree, node, key, other);
 		if (!level)
 			return path;
 		if (path->at[level] + 1 < get(node->nr))
 			path->limit = get(node->key[path->at[level] + 1]);
-		node = get_node(&node->child[path->at[level]]);
+		node = get_node(node->child[path->at[level]]);
 	}
 }
 
@@ -455,7 +448,7 @@ static void grow(struct nodes *nodes, struct tree *tree, struct path *path)
 	put(root->nr, 1);
 	path->node[level + 1] = root;
 	path->at[level + 1] = 0;
-	put_node(&tree->root, root);
+	put_node(tree->root, root);
 	put(tree->top, level + 1);
 }
 
@@ -525,8 +518,8 @@ static bool fill_up(struct nodes *nodes, struct tree *tree, struct path *path,
 		put(parent->other[at], gap);
 		put(parent->other[at + 1], gap);
 	}
-	path->node[level] = get_node(&parent->child[at]);
-	right = get_node(&parent->child[at + 1]);
+	path->node[level] = get_node(parent->child[at]);
+	right = get_node(parent->child[at + 1]);
 	merged = level_out(path->node[level], right, level);
 	path->at[level + 1] = at;
 	refresh(tree, path, level);
@@ -557,7 +550,7 @@ static void erase(struct nodes *nodes, struct tree *tree, struct path *path)
 	}
 	refresh_up(tree, path, level, last);
 	if (level && level == get(tree->top) && get(path->node[level]->nr) == 1) {
-		put_node(&tree->root, get_node(&path->node[level]->child[0]));
+		put_node(tree->root, get_node(path->node[level]->child[0]));
 		put(tree->top, level - 1);
 		give_node(nodes, path->node[level]);
 	}
@@ -568,7 +561,7 @@ int tree_init(struct tree *tree, struct nodes *nodes, bool gaps)
 	if (nodes_reserve(nodes, 1))
 		return -ENOMEM;
 	tree->gaps = gaps;
-	put_node(&tree->root, take_node(nodes));
+	put_node(tree->root, take_node(nodes));
 	return 0;
 }
 
@@ -625,7 +618,7 @@ bool tree_step(const struct tree *tree, struct path *path)
 			return false;
 	path->at[level]++;
 	for (; level; level--) {
-		path->node[level - 1] = get_node(&path->node[level]->child[path->at[level]]);
+		path->node[level - 1] = get_node(path->node[level]->child[path->at[level]]);
 		path->at[level - 1] = 0;
 	}
 	return true;
@@ -666,7 +659,7 @@ bool tree_next_leaf(const struct tree *tree, struct path *path, uint64_t size)
 			if (at == get(node->nr))
 				break;
 			path->at[level] = at;
-			path->node[--level] = get_node(&node->child[at]);
+			path->node[--level] = get_node(node->child[at]);
 			path->at[level] = 0;
 			if (!level)
 				return true;

@@ -29,7 +29,7 @@ struct node {
 	_Atomic uint32_t flags[FANOUT];
 	_Atomic uint32_t nr;
 	struct node *next_free;
-	_Atomic(struct node *) child[FANOUT];
+	struct node *_Atomic child[FANOUT];
 } __attribute__((aligned(CACHE_LINE)));
 
 /*
@@ -60,7 +60,7 @@ struct path {
 struct tree {
 	_Atomic uint64_t sequence;
 	_Atomic uint32_t top;
-	_Atomic(struct node *) root;
+	struct node *_Atomic root;
 	/* That by IOVA, where nothing overlaps, and which tells of gaps. */
 	bool gaps;
 	struct path recent __attribute__((aligned(CACHE_LINE)));
