@@ -163,7 +163,6 @@ TEST_F(iommufd, taken_from_a_mapping)
 	take_from(_metadata, self, MAPPED);
 }
 
-/* iommufd in a container's place: nothing there can be pinned, so nothing is promised. */
 /* The handle is no process's: KVM has it, for a machine that tells whose it is. */
 TEST_F(iommufd, device_that_kvm_keeps)
 {
@@ -195,6 +194,7 @@ TEST_F(iommufd, unbind_of_a_device_that_kvm_keeps)
 	EXPECT_EQ(VFIOEXT_OUTCOME_SIGNALED, self->event.outcome);
 }
 
+/* iommufd in a container's place: nothing there can be pinned, so nothing is promised. */
 TEST_F(iommufd, group_of_iommufd)
 {
 	int consumer = open("/dev/vfioext_consumer", O_RDWR | O_CLOEXEC);
