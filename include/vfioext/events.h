@@ -81,7 +81,7 @@ typedef void (*vfioext_event_fn)(const struct vfioext_event *event, void *data);
  * subscription outlasts the module: when that is loaded anew, events go on.
  *
  * Return: 0, -EPROTONOSUPPORT if the module is not loaded (a holder then has its
- * request eventfd alone, vfioext_device_request_eventfd()), -EINVAL, -ENOMEM, or
+ * request interrupt alone, VFIOEXT_IRQ_REQUEST), -EINVAL, -ENOMEM, or
  * the error of the socket or of entering @netns.
  */
 int vfioext_events_open(struct vfioext_events **events, unsigned int which, int netns);
