@@ -1,5 +1,4 @@
 // SPDX-License-Identifier: GPL-2.0-only
-#include <getopt.h>
 #include <inttypes.h>
 
 #include "vfioext.h"
@@ -56,23 +55,15 @@ static int regions(struct vfioext *ctx, struct table *table, const char *name)
 
 int cmd_regions(int argc, char **argv)
 {
-	struct table_options options = { 0 };
-	struct vfioext *ctx;
-	struct table table;
-	int ret;
+	static const struct table_command command = {
+		.name = "regions",
+		.help = TABLE_HELP "\nColumns: REGION NAME SIZE FLAGS MAP-OFFSET MAP-SIZE\n",
+		.wants = "one device",
+		.columns = columns,
+		.nr_columns = NR,
+		.defaults = "REGION,NAME,SIZE,FLAGS,MAP-OFFSET,MAP-SIZE",
+		.fill = regions,
+	};
 
-	ret = table_options_only(&options, argc, argv, TABLE_HELP
-				 "\nColumns: REGION NAME SIZE FLAGS MAP-OFFSET MAP-SIZE\n");
-	if (ret >= 0)
-		return ret;
-	if (optind + 1 != argc)
-		return usage_error("one device is needed");
-	ret = table_begin(&table, "regions", &options, columns, NR,
-			  "REGION,NAME,SIZE,FLAGS,MAP-OFFSET,MAP-SIZE");
-	if (ret)
-		return ret;
-	ctx = open_context();
-	ret = ctx ? regions(ctx, &table, argv[optind]) : EXIT_FAILED;
-	vfioext_free(ctx);
-	return table_end(&table, ret);
+	return table_run(&command, argc, argv);
 }

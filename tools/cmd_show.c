@@ -1,5 +1,4 @@
 // SPDX-License-Identifier: GPL-2.0-only
-#include <getopt.h>
 #include <string.h>
 
 #include "vfioext.h"
@@ -104,21 +103,15 @@ static int show(struct vfioext *ctx, struct table *table, const char *name)
 
 int cmd_show(int argc, char **argv)
 {
-	struct table_options options = { 0 };
-	struct vfioext *ctx;
-	struct table table;
-	int ret;
+	static const struct table_command command = {
+		.name = "device",
+		.help = TABLE_HELP,
+		.wants = "one device",
+		.columns = columns,
+		.nr_columns = 2,
+		.defaults = "PROPERTY,VALUE",
+		.fill = show,
+	};
 
-	ret = table_options_only(&options, argc, argv, TABLE_HELP);
-	if (ret >= 0)
-		return ret;
-	if (optind + 1 != argc)
-		return usage_error("one device is needed");
-	ret = table_begin(&table, "device", &options, columns, 2, "PROPERTY,VALUE");
-	if (ret)
-		return ret;
-	ctx = open_context();
-	ret = ctx ? show(ctx, &table, argv[optind]) : EXIT_FAILED;
-	vfioext_free(ctx);
-	return table_end(&table, ret);
+	return table_run(&command, argc, argv);
 }

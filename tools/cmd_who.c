@@ -1,5 +1,4 @@
 // SPDX-License-Identifier: GPL-2.0-only
-#include <getopt.h>
 #include <pwd.h>
 #include <string.h>
 
@@ -85,23 +84,15 @@ static int who(struct vfioext *ctx, struct table *table, const char *what)
 
 int cmd_who(int argc, char **argv)
 {
-	struct table_options options = { 0 };
-	struct vfioext *ctx;
-	struct table table;
-	int ret;
+	static const struct table_command command = {
+		.name = "holders",
+		.help = TABLE_HELP "\nColumns: PID USER COMMAND GROUP-FDS DEVICE-FDS MAPPINGS KVM-FDS\n",
+		.wants = "one device or group",
+		.columns = columns,
+		.nr_columns = NR,
+		.defaults = "PID,USER,COMMAND,GROUP-FDS,DEVICE-FDS,MAPPINGS,KVM-FDS",
+		.fill = who,
+	};
 
-	ret = table_options_only(&options, argc, argv, TABLE_HELP
-				 "\nColumns: PID USER COMMAND GROUP-FDS DEVICE-FDS MAPPINGS KVM-FDS\n");
-	if (ret >= 0)
-		return ret;
-	if (optind + 1 != argc)
-		return usage_error("one device or group is needed");
-	ret = table_begin(&table, "holders", &options, columns, NR,
-			  "PID,USER,COMMAND,GROUP-FDS,DEVICE-FDS,MAPPINGS,KVM-FDS");
-	if (ret)
-		return ret;
-	ctx = open_context();
-	ret = ctx ? who(ctx, &table, argv[optind]) : EXIT_FAILED;
-	vfioext_free(ctx);
-	return table_end(&table, ret);
+	return table_run(&command, argc, argv);
 }

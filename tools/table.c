@@ -191,3 +191,25 @@ int table_end(struct table *table, int status)
 	scols_unref_table(table->scols);
 	return status;
 }
+
+int table_run(const struct table_command *command, int argc, char **argv)
+{
+	struct table_options options = { 0 };
+	struct vfioext *ctx;
+	struct table table;
+	int ret;
+
+	ret = table_options_only(&options, argc, argv, command->help);
+	if (ret >= 0)
+		return ret;
+	if (optind + 1 != argc)
+		return usage_error("%s is needed", command->wants);
+	ret = table_begin(&table, command->name, &options, command->columns, command->nr_columns,
+			  command->defaults);
+	if (ret)
+		return ret;
+	ctx = open_context();
+	ret = ctx ? command->fill(ctx, &table, argv[optind]) : EXIT_FAILED;
+	vfioext_free(ctx);
+	return table_end(&table, ret);
+}

@@ -101,6 +101,19 @@ void table_put_property(struct table *table, const char *name, const char *forma
 	__attribute__((format(printf, 3, 4)));
 int table_end(struct table *table, int status);
 
+/* A command that shows one thing, which it is told, as a table. */
+struct table_command {
+	const char *name;
+	const char *help;
+	const char *wants;
+	const struct column *columns;
+	int nr_columns;
+	const char *defaults;
+	int (*fill)(struct vfioext *ctx, struct table *table, const char *what);
+};
+
+int table_run(const struct table_command *command, int argc, char **argv);
+
 /* names.c */
 void names_begin(void);
 const char *names_device(const struct vfioext_device_info *info, char *buffer, size_t size);
