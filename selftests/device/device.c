@@ -470,19 +470,25 @@ static bool wait_wanted(struct vfioext_device *device)
 	return false;
 }
 
-/* By a program of its own: a child of this one would hold the device as well. */
+#define UNBOUND "/tmp/unbound"
+
+/*
+ * By a program of its own: a child of this one would hold the device as well. The
+ * driver's links in sysfs go before it waits for the device, and so do not tell.
+ */
 static void start_unbind(void)
 {
-	run("echo " EDU " > /sys/bus/pci/drivers/vfio-pci/unbind &");
+	unlink(UNBOUND);
+	run("(echo " EDU " > /sys/bus/pci/drivers/vfio-pci/unbind; : > " UNBOUND ") &");
 }
 
 static bool is_unbound(void)
 {
 	long deadline = now_ms() + 3000 * slowness();
 
-	while (now_ms() < deadline && !access("/sys/bus/pci/drivers/vfio-pci/" EDU, F_OK))
+	while (now_ms() < deadline && access(UNBOUND, F_OK))
 		usleep(10000);
-	return access("/sys/bus/pci/drivers/vfio-pci/" EDU, F_OK);
+	return !access(UNBOUND, F_OK);
 }
 
 TEST_F(device, wanted_back)
