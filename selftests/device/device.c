@@ -18,7 +18,6 @@
 #include "../lib/test.h"
 #include "vfioext_mdev.h"
 
-#define EDU2 "0000:00:13.0"
 #define TESTDEV "0000:00:04.0"
 #define NIC "0000:00:05.0"
 #define FIRST "0000:01:01.0"
@@ -30,12 +29,6 @@
 #define ENTRY_LIMIT "/sys/module/vfio_iommu_type1/parameters/dma_entry_limit"
 #define PAGE 4096
 
-/* edu */
-#define REG_DMA_SOURCE 0x80
-#define REG_DMA_TARGET 0x88
-#define REG_DMA_COUNT 0x90
-#define REG_DMA_COMMAND 0x98
-#define DEVICE_BUFFER 0x40000
 
 FIXTURE(device) {
 	struct vfioext *ctx;
@@ -121,63 +114,6 @@ TEST_F(device, several_of_one_group)
 	vfioext_device_close(self->device);
 	self->device = NULL;
 	open_it(FIRST, self->container, &self->device);
-}
-
-/* Move a page's half by a device that looks like edu. Return: it is done. */
-static bool copy(struct vfioext_device *device, uint64_t from, uint64_t to)
-{
-	struct vfioext_region *bar;
-	int i;
-
-	if (vfioext_region_get(device, 0, &bar) || vfioext_region_map(bar) ||
-	    vfioext_device_set_master(device, true))
-		return false;
-	vfioext_write64(bar, REG_DMA_SOURCE, from);
-	vfioext_write64(bar, REG_DMA_TARGET, to);
-	vfioext_write64(bar, REG_DMA_COUNT, PAGE / 2);
-	vfioext_write64(bar, REG_DMA_COMMAND, 1 | (from == DEVICE_BUFFER ? 2 : 0));
-	for (i = 0; i < 3000 * slowness() && vfioext_read64(bar, REG_DMA_COMMAND) & 1; i++)
-		usleep(1000);
-	return !(vfioext_read64(bar, REG_DMA_COMMAND) & 1);
-}
-
-static bool sees(struct vfioext_device *device, uint8_t *page, uint64_t iova, uint8_t value)
-{
-	memset(page, value, PAGE / 2);
-	memset(page + PAGE / 2, 0, PAGE / 2);
-	return copy(device, iova, DEVICE_BUFFER) && copy(device, DEVICE_BUFFER, iova + PAGE / 2) &&
-	       page[PAGE / 2] == value && page[PAGE - 1] == value;
-}
-
-/* A group joins another's address space, and leaves it, while the other works on. */
-TEST_F(device, group_moves)
-{
-	struct vfioext_container *first;
-	uint64_t iova = 0x200000;
-	void *page;
-
-	open_it(EDU, NULL, &self->device);
-	first = vfioext_device_container(self->device);
-	ASSERT_EQ(0, vfioext_dma_alloc(first, PAGE, VFIOEXT_DMA_FIXED, &page, &iova));
-	EXPECT_TRUE(sees(self->device, page, iova, 1));
-
-	bind_device(EDU2);
-	open_it(EDU2, NULL, &self->other);
-	EXPECT_FALSE(sees(self->other, page, iova, 2));
-	ASSERT_EQ(0, vfioext_device_move(self->other, first)) {
-		TH_LOG("%s", vfioext_message(self->ctx));
-	}
-	EXPECT_EQ(first, vfioext_device_container(self->other));
-	EXPECT_TRUE(sees(self->other, page, iova, 3));
-	EXPECT_TRUE(sees(self->device, page, iova, 4));
-
-	ASSERT_EQ(0, vfioext_container_new(self->ctx, VFIOEXT_BACKEND_CONTAINER, &self->container));
-	ASSERT_EQ(0, vfioext_device_move(self->other, self->container));
-	EXPECT_FALSE(sees(self->other, page, iova, 5));
-	EXPECT_TRUE(sees(self->device, page, iova, 6));
-	vfioext_device_close(self->other);
-	self->other = NULL;
-	run("vfioext unbind " EDU2 " > /dev/null");
 }
 
 TEST_F(device, config_space)
@@ -424,7 +360,7 @@ TEST_F_TIMEOUT(device, many_mappings, 300)
 		ASSERT_EQ(0, vfioext_dma_vaddr(container, iova, &vaddr));
 		ASSERT_EQ(memory + slot * PAGE + 7, vaddr);
 		if (i % 500 == 0 && iovas[slot] < 1 << 28)
-			ASSERT_TRUE(sees(self->device, memory + slot * PAGE, iovas[slot], (uint8_t)i));
+			ASSERT_TRUE(edu_sees(self->device, memory + slot * PAGE, iovas[slot], (uint8_t)i));
 	}
 }
 

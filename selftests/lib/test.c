@@ -369,6 +369,41 @@ int give_to_kvm(int file)
 	return ioctl((int)device.fd, KVM_SET_DEVICE_ATTR, &add);
 }
 
+/* edu's registers */
+#define PAGE 4096
+#define REG_DMA_SOURCE 0x80
+#define REG_DMA_TARGET 0x88
+#define REG_DMA_COUNT 0x90
+#define REG_DMA_COMMAND 0x98
+#define DEVICE_BUFFER 0x40000
+
+/* Move half a page. Return: it is done. */
+static bool edu_copy(struct vfioext_device *device, uint64_t from, uint64_t to)
+{
+	struct vfioext_region *bar;
+	int i;
+
+	if (vfioext_region_get(device, 0, &bar) || vfioext_region_map(bar) ||
+	    vfioext_device_set_master(device, true))
+		return false;
+	vfioext_write64(bar, REG_DMA_SOURCE, from);
+	vfioext_write64(bar, REG_DMA_TARGET, to);
+	vfioext_write64(bar, REG_DMA_COUNT, PAGE / 2);
+	vfioext_write64(bar, REG_DMA_COMMAND, 1 | (from == DEVICE_BUFFER ? 2 : 0));
+	for (i = 0; i < 3000 * slowness() && vfioext_read64(bar, REG_DMA_COMMAND) & 1; i++)
+		usleep(1000);
+	return !(vfioext_read64(bar, REG_DMA_COMMAND) & 1);
+}
+
+bool edu_sees(struct vfioext_device *edu, uint8_t *page, uint64_t iova, uint8_t value)
+{
+	memset(page, value, PAGE / 2);
+	memset(page + PAGE / 2, 0, PAGE / 2);
+	return edu_copy(edu, iova, DEVICE_BUFFER) &&
+	       edu_copy(edu, DEVICE_BUFFER, iova + PAGE / 2) &&
+	       page[PAGE / 2] == value && page[PAGE - 1] == value;
+}
+
 /* Return: the signal that ended the process, 0 if it exited, -1 if it lives on. */
 int holder_wait(struct holder_process *holder, int timeout_ms)
 {

@@ -12,6 +12,7 @@
 #include <vfioext/vfioext.h>
 
 #define EDU "0000:00:03.0"
+#define EDU2 "0000:00:13.0"
 
 /* What a holder does when its device is wanted back. */
 enum holder_kind {
@@ -66,6 +67,12 @@ bool wait_event(struct vfioext_events *events, const char *device, enum vfioext_
 
 /* Map the whole of a BAR, apart from the library: it outlasts the device's close. */
 void *map_bar(struct vfioext_device *device, unsigned int bar, size_t *size);
+
+/*
+ * Have an edu copy the first half of a page at an IOVA to the second, by its own
+ * buffer. Return: whether it saw this page, and no other.
+ */
+bool edu_sees(struct vfioext_device *edu, uint8_t *page, uint64_t iova, uint8_t value);
 
 /* Tell QEMU something, and wait until its answer has a word in it. */
 bool qmp(const char *command, const char *word);
