@@ -62,14 +62,32 @@ static int open_container(struct vfioext *ctx, struct vfioext_container *contain
 static int open_iommufd(struct vfioext *ctx, struct vfioext_container *container)
 {
 	struct iommu_ioas_alloc alloc = { .size = sizeof(alloc) };
+	int ret;
 
-	container->fd = open("/dev/iommu", O_RDWR | O_CLOEXEC);
-	if (container->fd < 0)
+	if (!ctx->address_spaces)
+		ctx->iommufd = open("/dev/iommu", O_RDWR | O_CLOEXEC);
+	if (ctx->iommufd < 0)
 		return fail_step(ctx, "/dev/iommu");
-	if (ioctl(container->fd, IOMMU_IOAS_ALLOC, &alloc))
-		return fail_step(ctx, "IOMMU_IOAS_ALLOC");
+	if (ioctl(ctx->iommufd, IOMMU_IOAS_ALLOC, &alloc)) {
+		ret = fail_step(ctx, "IOMMU_IOAS_ALLOC");
+		if (!ctx->address_spaces)
+			close(ctx->iommufd);
+		return ret;
+	}
+	ctx->address_spaces++;
+	container->fd = ctx->iommufd;
 	container->ioas = alloc.out_ioas_id;
 	return 0;
+}
+
+static void close_iommufd(struct vfioext_container *container)
+{
+	struct vfioext *ctx = container->ctx;
+	struct iommu_destroy destroy = { .size = sizeof(destroy), .id = container->ioas };
+
+	ioctl(container->fd, IOMMU_DESTROY, &destroy);
+	if (!--ctx->address_spaces)
+		close(container->fd);
 }
 
 int vfioext_container_new(struct vfioext *ctx, enum vfioext_backend backend,
@@ -109,7 +127,9 @@ int vfioext_container_free(struct vfioext_container *container)
 		return 0;
 	if (container->devices)
 		return -EBUSY;
-	if (container->fd >= 0)
+	if (container->fd >= 0 && container->backend == VFIOEXT_BACKEND_IOMMUFD)
+		close_iommufd(container);
+	else if (container->fd >= 0)
 		close(container->fd);
 	if (container->mappings)
 		mappings_free(container->mappings);
@@ -415,6 +435,9 @@ int container_move_device(struct vfioext_device *device, struct vfioext_containe
 	struct vfioext_container *from = device->container;
 	int ret;
 
+	if (from->fd != to->fd)
+		return context_fail(device->ctx, -EXDEV, "the containers are of different contexts, and "
+				    "so of different openings of /dev/iommu");
 	pthread_mutex_lock(&to->lock);
 	ret = attach_iommufd(to, device);
 	if (!ret) {

@@ -8,10 +8,16 @@
 
 #define SYSFS_SIZE 256
 
+/*
+ * @iommufd: of /dev/iommu: one for all address spaces, as devices only move within it
+ * @address_spaces: how many there are; the last one closes it
+ */
 struct vfioext {
 	char sysfs[SYSFS_SIZE];
 	char message[256];
 	struct netlink netlink;
+	int iommufd;
+	unsigned int address_spaces;
 };
 
 int context_fail(struct vfioext *ctx, int error, const char *format, ...)

@@ -22,7 +22,8 @@ struct vfioext_container;
  *	("container" or "iommufd"), else iommufd where the kernel has it and
  *	devices have files of their own, else a VFIO container
  * @VFIOEXT_BACKEND_CONTAINER: a VFIO container (/dev/vfio/vfio, type 1 v2)
- * @VFIOEXT_BACKEND_IOMMUFD: an address space of /dev/iommu
+ * @VFIOEXT_BACKEND_IOMMUFD: an address space of /dev/iommu, which a context opens
+ *	once for all of its containers
  * @VFIOEXT_BACKEND_NOIOMMU: a VFIO container without an IOMMU: nothing keeps a
  *	device from writing anywhere in the host's memory. Never chosen by itself,
  *	and vfioext_message() warns of it when it is made.

@@ -73,8 +73,9 @@ void vfioext_device_close(struct vfioext_device *device);
  * iommufd on both sides nothing of it is touched but what memory it sees.
  *
  * Return: 0; -EBUSY if another device of the group is open; -EXDEV if one
- * container is iommufd's and the other is not; or the error of the step that
- * vfioext_message() of the device's context names, and the device is where it was.
+ * container is iommufd's and the other is not, or if they are of different contexts
+ * and iommufd's; or the error of the step that vfioext_message() of the device's
+ * context names, and the device is where it was.
  */
 int vfioext_device_move(struct vfioext_device *device, struct vfioext_container *container);
 
