@@ -293,9 +293,10 @@ static pid_t start_worker(size_t nr, unsigned int round)
 	pid_t pid = fork();
 	struct vfioext *ctx;
 
+	/* In both, so that the group is there whoever comes first. */
+	setpgid(pid, pid);
 	if (pid)
 		return pid;
-	setpgid(0, 0);
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	seed += 1000 * round + nr;
 	ctx = test_context();
