@@ -90,6 +90,24 @@ static void close_iommufd(struct vfioext_container *container)
 		close(container->fd);
 }
 
+struct vfioext_container *container_alloc(struct vfioext *ctx, enum vfioext_backend backend)
+{
+	struct vfioext_container *container = calloc(1, sizeof(*container));
+
+	if (!container)
+		return NULL;
+	pthread_mutex_init(&container->lock, NULL);
+	container->ctx = ctx;
+	container->backend = backend;
+	container->fd = -1;
+	container->mappings = mappings_new();
+	if (!container->mappings) {
+		vfioext_container_free(container);
+		return NULL;
+	}
+	return container;
+}
+
 int vfioext_container_new(struct vfioext *ctx, enum vfioext_backend backend,
 			  struct vfioext_container **container)
 {
@@ -100,16 +118,11 @@ int vfioext_container_new(struct vfioext *ctx, enum vfioext_backend backend,
 	ret = choose_backend(ctx, &backend);
 	if (ret)
 		return ret;
-	new = calloc(1, sizeof(*new));
+	new = container_alloc(ctx, backend);
 	if (!new)
 		return -ENOMEM;
-	pthread_mutex_init(&new->lock, NULL);
-	new->ctx = ctx;
-	new->backend = backend;
-	new->fd = -1;
-	new->mappings = mappings_new();
-	ret = !new->mappings ? -ENOMEM : backend == VFIOEXT_BACKEND_IOMMUFD ?
-	      open_iommufd(ctx, new) : open_container(ctx, new);
+	ret = backend == VFIOEXT_BACKEND_IOMMUFD ? open_iommufd(ctx, new) :
+						   open_container(ctx, new);
 	if (ret) {
 		vfioext_container_free(new);
 		return ret;
@@ -121,12 +134,28 @@ int vfioext_container_new(struct vfioext *ctx, enum vfioext_backend backend,
 	return 0;
 }
 
+/* Those that came from another process: of others, none is left without devices. */
+static void free_groups(struct vfioext_container *container)
+{
+	struct group *group;
+
+	while ((group = container->groups) != NULL) {
+		container->groups = group->next;
+		close(group->fd);
+		free(group);
+	}
+}
+
 int vfioext_container_free(struct vfioext_container *container)
 {
 	if (!container)
 		return 0;
-	if (container->devices)
+	if (container->devices || container->held)
 		return -EBUSY;
+	/* Closing it does not, while others have it open. */
+	if (container->shared || container->lent)
+		dma_unmap_own(container);
+	free_groups(container);
 	if (container->fd >= 0 && container->backend == VFIOEXT_BACKEND_IOMMUFD)
 		close_iommufd(container);
 	else if (container->fd >= 0)
@@ -137,6 +166,25 @@ int vfioext_container_free(struct vfioext_container *container)
 	pthread_mutex_destroy(&container->lock);
 	free(container);
 	return 0;
+}
+
+void container_hold(struct vfioext_container *container)
+{
+	container->held++;
+}
+
+void container_unhold(struct vfioext_container *container)
+{
+	if (!--container->held && container->orphaned)
+		vfioext_container_free(container);
+}
+
+void container_release(struct vfioext_container *container)
+{
+	if (container->held)
+		container->orphaned = true;
+	else
+		vfioext_container_free(container);
 }
 
 enum vfioext_backend vfioext_container_backend(const struct vfioext_container *container)
@@ -255,6 +303,18 @@ static void group_free(struct group *group)
 	free(group);
 }
 
+struct group *container_add_group(struct vfioext_container *container, int id, int fd)
+{
+	struct group *group = group_new(container, id);
+
+	if (!group)
+		return NULL;
+	group->fd = fd;
+	group->shared = true;
+	link_group(container, group);
+	return group;
+}
+
 static int device_from_group(struct vfioext_device *device, struct vfioext *ctx)
 {
 	char name[VFIOEXT_NAME_SIZE + 64];
@@ -278,6 +338,9 @@ static int add_by_group(struct vfioext_container *container, struct vfioext_devi
 	bool new = !group;
 	int ret = 0;
 
+	if (new && container->shared)
+		return context_fail(ctx, -ENXIO, "group %d is not shared by the primary",
+				    device->info.group);
 	if (new) {
 		group = group_new(container, device->info.group);
 		if (!group)
@@ -387,7 +450,7 @@ int container_add_device(struct vfioext_container *container, struct vfioext_dev
 /* The last device of a group takes it out, and the last group takes the IOMMU along. */
 static void remove_group(struct vfioext_container *container, struct group *group)
 {
-	if (--group->devices)
+	if (--group->devices || group->shared)
 		return;
 	unlink_group(group);
 	ioctl(group->fd, VFIO_GROUP_UNSET_CONTAINER);

@@ -12,7 +12,8 @@
 
 /*
  * A group that is open: once in the process, with the devices that are open in it.
- * On the list of its container.
+ * On the list of its container. One that another process shares stays there, without
+ * devices, too.
  */
 struct group {
 	struct group *next;
@@ -20,6 +21,7 @@ struct group {
 	int id;
 	int fd;
 	unsigned int devices;
+	bool shared;
 };
 
 /*
@@ -27,6 +29,11 @@ struct group {
  * @ioas: iommufd's number of the address space
  * @devices: how many are open in it
  * @ready: a device is in it, and so it has an IOMMU and @limits are known
+ * @held: by shares that hand it out, or by the attachment that it came with: it is not
+ *	freed meanwhile
+ * @orphaned: the device whose own it was is closed: who holds it last frees it
+ * @shared: it is another process's, which set it up and has mappings in it
+ * @lent: it was handed out once, and others may have mappings in it
  * @lock: protects groups, limits, and every change of @mappings
  * @mappings: what is mapped; readers take no lock
  */
@@ -37,6 +44,10 @@ struct vfioext_container {
 	uint32_t ioas;
 	unsigned int devices;
 	bool ready;
+	unsigned int held;
+	bool orphaned;
+	bool shared;
+	bool lent;
 	pthread_mutex_t lock;
 	struct group *groups;
 	struct mappings *mappings;
@@ -49,6 +60,20 @@ struct vfioext_container {
 int container_add_device(struct vfioext_container *container, struct vfioext_device *device);
 void container_remove_device(struct vfioext_device *device);
 int container_move_device(struct vfioext_device *device, struct vfioext_container *to);
+
+/* Keep it from being freed, and no longer. */
+void container_hold(struct vfioext_container *container);
+void container_unhold(struct vfioext_container *container);
+
+/* Free what was a device's own, now or when nobody holds it any longer. */
+void container_release(struct vfioext_container *container);
+
+/* For one that another process has opened. Return: NULL without memory. */
+struct vfioext_container *container_alloc(struct vfioext *ctx, enum vfioext_backend backend);
+struct group *container_add_group(struct vfioext_container *container, int id, int fd);
+
+/* Unmap what this process mapped, whoever else has mappings. */
+int dma_unmap_own(struct vfioext_container *container);
 
 /* dma.c: what the IOMMU can do, once there is one; forget it when the last device leaves. */
 void dma_begin(struct vfioext_container *container);

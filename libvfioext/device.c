@@ -76,7 +76,7 @@ static int open_in_container(struct vfioext_device *device, const struct vfioext
 	ret = container_add_device(container, device);
 	if (ret) {
 		if (device->own)
-			vfioext_container_free(container);
+			container_release(container);
 		return ret;
 	}
 	ret = read_info(device);
@@ -142,7 +142,7 @@ void device_detach(struct vfioext_device *device)
 		return;
 	container_remove_device(device);
 	if (device->own)
-		vfioext_container_free(container);
+		container_release(container);
 }
 
 void vfioext_device_close(struct vfioext_device *device)
@@ -180,7 +180,7 @@ static int reopen_in(struct vfioext_device *device, struct vfioext_container *co
 	if (ret && container_add_device(from, device)) {
 		atomic_store(&device->lost, true);
 		if (device->own)
-			vfioext_container_free(from);
+			container_release(from);
 		device->own = false;
 	}
 	return ret;
@@ -203,6 +203,9 @@ int vfioext_device_move(struct vfioext_device *device, struct vfioext_container 
 		return 0;
 	if (container->backend != from->backend)
 		return context_fail(device->ctx, -EXDEV, "one of the containers is iommufd's");
+	if (from->shared || container->shared)
+		return context_fail(device->ctx, -EOPNOTSUPP, "groups that another process shares stay "
+				    "in its container");
 	if (shares_group(device))
 		return context_fail(device->ctx, -EBUSY, "group %d has %u devices open", device->info.group,
 				    device->group->devices);
@@ -211,7 +214,7 @@ int vfioext_device_move(struct vfioext_device *device, struct vfioext_container 
 	if (ret)
 		return ret;
 	if (device->own)
-		vfioext_container_free(from);
+		container_release(from);
 	device->own = false;
 	return 0;
 }

@@ -32,14 +32,17 @@ static void set_ranges(struct vfioext_container *container, struct vfioext_iova_
 	container->limits.nr_ranges = nr ? nr : 1;
 }
 
-/* A range is laid out as the kernel's own. Capabilities may lie on 4 bytes. */
+/*
+ * A range is laid out as the kernel's own. Capabilities may lie on 4 bytes.
+ * Those of another process's container were told by it, less what it uses itself.
+ */
 static void take_ranges(struct vfioext_container *container, const uint8_t *at, size_t size)
 {
 	struct vfio_iommu_type1_info_cap_iova_range capability;
 	struct vfioext_iova_range *ranges;
 
 	_Static_assert(sizeof(*ranges) == sizeof(capability.iova_ranges[0]), "a range");
-	if (size < sizeof(capability))
+	if (container->shared || size < sizeof(capability))
 		return;
 	memcpy(&capability, at, sizeof(capability));
 	if (capability.nr_iovas > (size - sizeof(capability)) / sizeof(*ranges))
@@ -154,13 +157,14 @@ static uint64_t locked_left(void)
 static int read_limits(struct vfioext_container *container)
 {
 	struct vfioext_dma_limits *limits = &container->limits;
+	size_t nr_ranges = limits->nr_ranges;
 	int ret;
 
 	memset(limits, 0, sizeof(*limits));
 	limits->mappings_left = UINT64_MAX;
 	limits->locked_left = locked_left();
-	limits->ranges = &whole;
-	limits->nr_ranges = 1;
+	limits->ranges = container->shared ? container->ranges : &whole;
+	limits->nr_ranges = container->shared ? nr_ranges : 1;
 	ret = container->backend == VFIOEXT_BACKEND_IOMMUFD ? read_iommufd(container) :
 							      read_container(container);
 	if (!limits->page_sizes)
@@ -466,6 +470,30 @@ static int unmap_all_in_kernel(struct vfioext_container *container)
 	return ioctl(container->fd, VFIO_IOMMU_UNMAP_DMA, &unmap) ? -errno : 0;
 }
 
+/* One by one. */
+static int unmap_each(struct vfioext_container *container)
+{
+	struct mapping mapping;
+	int ret = 0;
+
+	while (!ret && mappings_next(container->mappings, 0, &mapping)) {
+		ret = unmap_in_kernel(container, mapping.iova, mapping.size);
+		if (!ret)
+			forget(container, mapping.iova);
+	}
+	return ret;
+}
+
+int dma_unmap_own(struct vfioext_container *container)
+{
+	int ret;
+
+	pthread_mutex_lock(&container->lock);
+	ret = unmap_each(container);
+	pthread_mutex_unlock(&container->lock);
+	return ret;
+}
+
 int vfioext_dma_unmap_all(struct vfioext_container *container)
 {
 	struct mapping mapping;
@@ -473,7 +501,9 @@ int vfioext_dma_unmap_all(struct vfioext_container *container)
 
 	pthread_mutex_lock(&container->lock);
 	ret = check_ready(container);
-	if (!ret && mappings_count(container->mappings))
+	if (!ret && (container->shared || container->lent))
+		ret = unmap_each(container);
+	else if (!ret && mappings_count(container->mappings))
 		ret = unmap_all_in_kernel(container);
 	while (!ret && mappings_next(container->mappings, 0, &mapping))
 		forget(container, mapping.iova);

@@ -52,7 +52,10 @@ int vfioext_container_new(struct vfioext *ctx, enum vfioext_backend backend,
  * vfioext_container_free() - unmap all that is mapped, and close it
  * @container: a container in which no device is open, or NULL
  *
- * Return: 0, or -EBUSY if a device is still open in it, which changes nothing.
+ * In one that is shared, what other processes mapped stays.
+ *
+ * Return: 0, or -EBUSY if a device is still open in it, if it is shared, or if it is an
+ * attachment's, which changes nothing.
  */
 int vfioext_container_free(struct vfioext_container *container);
 
