@@ -23,6 +23,7 @@
 #include <vfioext/region.h>
 #include <vfioext/removal.h>
 #include <vfioext/reset.h>
+#include <vfioext/share.h>
 #include <vfioext/watch.h>
 
 #endif

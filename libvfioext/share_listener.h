@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#ifndef LIBVFIOEXT_SHARE_LISTENER_H
+#define LIBVFIOEXT_SHARE_LISTENER_H
+
+#include <stdbool.h>
+#include <sys/types.h>
+#include <sys/un.h>
+
+struct vfioext;
+
+/*
+ * A socket that listens at a path.
+ * @fd: -1 for none
+ * @directory: where it is
+ * @lock: who has it listens at the path, or takes it over
+ * @path: as it was given
+ * @name: its last part
+ * @inode: the socket's; another at the same path is not ours
+ * @published: it is at its path
+ * @old: DPDK's protocol is spoken there
+ * @paused: it is not polled for a while
+ */
+struct listener {
+	int fd;
+	int directory;
+	int lock;
+	char path[sizeof(((struct sockaddr_un *)0)->sun_path)];
+	const char *name;
+	dev_t device;
+	ino_t inode;
+	bool published;
+	bool old;
+	bool paused;
+};
+
+void listener_init(struct listener *listener);
+int listener_open(struct vfioext *ctx, struct listener *listener, const char *path, mode_t mode);
+void listener_close(struct listener *listener);
+
+#endif

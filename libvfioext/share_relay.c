@@ -1,0 +1,88 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+/* Events of the module for those who are attached. */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "container.h"
+#include "share.h"
+
+static bool concerns(const struct client *client, const struct vfioext_event *event)
+{
+	struct vfioext_container *container = client->container;
+	struct group *group;
+
+	if (event->type == VFIOEXT_EVENT_LOST)
+		return true;
+	pthread_mutex_lock(&container->lock);
+	group = container->groups;
+	while (group && (uint32_t)group->id != event->removal.group)
+		group = group->next;
+	pthread_mutex_unlock(&container->lock);
+	return group;
+}
+
+static void fill(struct share_event *record, const struct vfioext_event *event)
+{
+	const struct vfioext_removal *removal = &event->removal;
+
+	*record = (struct share_event){
+		.header = { SHARE_EVENT, sizeof(*record) },
+		.event = event->type,
+		.sequence = event->sequence,
+		.lost = event->lost,
+		.id = removal->id,
+		.group = removal->group,
+		.origin = removal->origin,
+		.state = removal->state,
+		.action = removal->action,
+		.remaining_ms = removal->remaining_ms,
+		.elapsed_ms = removal->elapsed_ms,
+		.external_users = removal->external_users,
+		.handles = removal->handles,
+		.extend_ms = event->extend_ms,
+		.signaled = event->signaled,
+		.outcome = event->outcome,
+	};
+	memcpy(record->device, removal->device, sizeof(record->device));
+	memcpy(record->bus, removal->bus, sizeof(record->bus));
+}
+
+/* Return: 0, -ENOMEM, or -ENOBUFS if the client has not read what it should have. */
+static int enqueue(struct client *client, const struct vfioext_event *event)
+{
+	unsigned int at = (client->first_event + client->nr_events) % SHARE_QUEUE_MAX;
+
+	if (client->nr_events == SHARE_QUEUE_MAX)
+		return -ENOBUFS;
+	if (!client->events)
+		client->events = calloc(SHARE_QUEUE_MAX, sizeof(*client->events));
+	if (!client->events)
+		return -ENOMEM;
+	fill(&client->events[at], event);
+	client->nr_events++;
+	return 0;
+}
+
+void share_relay(struct vfioext_share *share, const struct vfioext_event *event)
+{
+	struct client *client;
+	unsigned int i;
+	int ret;
+
+	for (i = 0; i < share->options.clients_max; i++) {
+		client = &share->clients[i];
+		if (client->fd < 0 || client->old || !client->container || !concerns(client, event))
+			continue;
+		ret = enqueue(client, event);
+		while (!ret && client->phase == SHARE_PHASE_ATTACHED && client->nr_events) {
+			ret = share_send_next(share, client);
+			ret = ret > 0 ? 0 : ret;
+		}
+		if (!ret || ret == -EAGAIN)
+			continue;
+		share_log(share, "process %d of user %u is dropped: %s", client->peer.pid,
+			  client->peer.uid, strerror(-ret));
+		client_drop(share, client);
+	}
+}
