@@ -9,6 +9,7 @@
 #ifndef VFIOEXT_VFIOEXT_H
 #define VFIOEXT_VFIOEXT_H
 
+#include <vfioext/attach.h>
 #include <vfioext/config.h>
 #include <vfioext/container.h>
 #include <vfioext/context.h>
