@@ -108,8 +108,9 @@ static int open_listener(struct vfioext_share *share, struct listener *listener,
 {
 	int ret = listener_open(share->ctx, listener, path, share->options.mode);
 
-	return ret ? ret : share_poll(share, listener->fd, EPOLLIN,
-				      (uint64_t)SHARE_FROM_LISTENER);
+	listener->old = listener == &share->old;
+	listener->source = (uint64_t)(listener->old ? SHARE_FROM_OLD : SHARE_FROM_OWN);
+	return ret ? ret : share_poll(share, listener->fd, EPOLLIN, listener->source);
 }
 
 static int begin(struct vfioext_share *share, const struct vfioext_share_options *options)
@@ -125,7 +126,6 @@ static int begin(struct vfioext_share *share, const struct vfioext_share_options
 		ret = open_listener(share, &share->own, options->path);
 	if (!ret && options->dpdk_path)
 		ret = open_listener(share, &share->old, options->dpdk_path);
-	share->old.old = true;
 	return ret;
 }
 
@@ -163,9 +163,9 @@ void vfioext_share_free(struct vfioext_share *share)
 		return;
 	listener_close(&share->own);
 	listener_close(&share->old);
-	share_clients_free(share);
 	while (share->nr_containers)
 		vfioext_share_remove(share, share->containers[share->nr_containers - 1]);
+	share_clients_free(share);
 	vfioext_events_close(share->events);
 	if (share->spare >= 0)
 		close(share->spare);
@@ -253,30 +253,36 @@ static void relay(const struct vfioext_event *event, void *data)
 
 static void on_event(struct vfioext_share *share, uint64_t source)
 {
-	if (source == (uint64_t)SHARE_FROM_TIMER)
+	if (source == (uint64_t)SHARE_FROM_OWN)
+		share_accept(share, &share->own);
+	else if (source == (uint64_t)SHARE_FROM_OLD)
+		share_accept(share, &share->old);
+	else if (source == (uint64_t)SHARE_FROM_TIMER)
 		on_timer(share);
 	else if (source == (uint64_t)SHARE_FROM_EVENTS)
 		vfioext_events_dispatch(share->events, relay, share);
-	else if (source != (uint64_t)SHARE_FROM_LISTENER)
+	else
 		clients_on_event(share, source);
 }
 
-/* Where only the listeners are polled they have been asked already. */
+/* Mostly nobody is waited for: then there is no need to ask what there is. */
 int vfioext_share_dispatch(struct vfioext_share *share)
 {
 	struct epoll_event events[EVENTS_MAX];
 	int i, nr;
 
-	share_accept(share, &share->own);
-	share_accept(share, &share->old);
-	clients_keep(share);
-	if (!share->nr_clients && !share->timed && !share->events)
+	if (!share->nr_clients && !share->timed && !share->events) {
+		share_accept(share, &share->own);
+		share_accept(share, &share->old);
+		clients_keep(share);
 		return 0;
+	}
 	nr = epoll_wait(share->epoll, events, EVENTS_MAX, 0);
 	if (nr < 0)
 		return errno == EINTR ? 0 : -errno;
 	for (i = 0; i < nr; i++)
 		on_event(share, events[i].data.u64);
+	clients_keep(share);
 	return 0;
 }
 

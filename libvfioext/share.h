@@ -112,9 +112,10 @@ void share_log(struct vfioext_share *share, const char *format, ...)
 
 /* What an event of the epoll is about: a client's place and number, or one of these. */
 enum share_source {
-	SHARE_FROM_LISTENER = -1,
-	SHARE_FROM_TIMER = -2,
-	SHARE_FROM_EVENTS = -3,
+	SHARE_FROM_OWN = -1,
+	SHARE_FROM_OLD = -2,
+	SHARE_FROM_TIMER = -3,
+	SHARE_FROM_EVENTS = -4,
 };
 
 /* Return: 0, or an error. */

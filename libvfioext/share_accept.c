@@ -16,7 +16,7 @@
 
 static void pause_listener(struct vfioext_share *share, struct listener *listener, int error)
 {
-	struct epoll_event event = { .data.u64 = (uint64_t)SHARE_FROM_LISTENER };
+	struct epoll_event event = { .data.u64 = listener->source };
 
 	share_log(share, "%s: nobody can be accepted for a while: %s", listener->path,
 		  strerror(error));
@@ -27,10 +27,7 @@ static void pause_listener(struct vfioext_share *share, struct listener *listene
 
 void share_resume(struct vfioext_share *share, struct listener *listener)
 {
-	struct epoll_event event = {
-		.events = EPOLLIN,
-		.data.u64 = (uint64_t)SHARE_FROM_LISTENER,
-	};
+	struct epoll_event event = { .events = EPOLLIN, .data.u64 = listener->source };
 
 	if (listener->paused && !epoll_ctl(share->epoll, EPOLL_CTL_MOD, listener->fd, &event))
 		listener->paused = false;

@@ -3,6 +3,7 @@
 #define LIBVFIOEXT_SHARE_LISTENER_H
 
 #include <stdbool.h>
+#include <stdint.h>
 #include <sys/types.h>
 #include <sys/un.h>
 
@@ -19,6 +20,7 @@ struct vfioext;
  * @published: it is at its path
  * @old: DPDK's protocol is spoken there
  * @paused: it is not polled for a while
+ * @source: what the epoll tells of it
  */
 struct listener {
 	int fd;
@@ -31,6 +33,7 @@ struct listener {
 	bool published;
 	bool old;
 	bool paused;
+	uint64_t source;
 };
 
 void listener_init(struct listener *listener);
