@@ -84,14 +84,16 @@ static int request(const char *path, const int32_t *records, size_t nr, unsigned
 	if (socket < 0)
 		return socket == -EAGAIN ? -ETIMEDOUT : socket;
 	sent = send_request(socket, records, nr);
-	if (!sent || sent == -EPIPE) {
+	if (sent == -EPIPE || sent == -ECONNRESET)
+		sent = 0;
+	if (!sent) {
 		if (nr > 1)
 			ret = receive_answer(socket, deadline_ms, NULL);
 		if (!ret)
 			ret = receive_answer(socket, deadline_ms, fd);
 	}
 	close(socket);
-	return sent && sent != -EPIPE ? sent : ret;
+	return sent ? sent : ret;
 }
 
 int vfioext_share_get_container(const char *path, unsigned int timeout_ms, int *fd)
