@@ -51,6 +51,7 @@ TAILQ_HEAD(client_list, client);
  * @half: of two records of the old protocol, the first, @request, is there
  * @container: what it gets
  * @group: number of the group that is next, or whose devices are
+ * @groups: those that it got, and whose removals it hears of; @nr_groups of them
  * @at: how many devices or ranges it has got
  * @iova: its maps from there on are next
  * @events: a ring, NULL until there are any
@@ -69,6 +70,8 @@ struct client {
 	enum share_phase phase;
 	struct vfioext_container *container;
 	int64_t group;
+	uint32_t *groups;
+	size_t nr_groups;
 	size_t at;
 	uint64_t iova;
 	struct share_event *events;

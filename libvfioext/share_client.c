@@ -81,6 +81,9 @@ void client_drop(struct vfioext_share *share, struct client *client)
 	free(client->events);
 	client->events = NULL;
 	client->nr_events = 0;
+	free(client->groups);
+	client->groups = NULL;
+	client->nr_groups = 0;
 	client->first_event = 0;
 	put_on(client, &share->free);
 	share->nr_clients--;

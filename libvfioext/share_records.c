@@ -6,6 +6,7 @@
  * closed meanwhile.
  */
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 #include <vfioext/discovery.h>
 
@@ -39,6 +40,18 @@ static struct group *next_group(const struct vfioext_container *container, int64
 	return next;
 }
 
+/* It is told of the group's removals, also when that is in the container no longer. */
+static int note_group(struct client *client, uint32_t group)
+{
+	uint32_t *more = reallocarray(client->groups, client->nr_groups + 1, sizeof(*more));
+
+	if (!more)
+		return -ENOMEM;
+	client->groups = more;
+	client->groups[client->nr_groups++] = group;
+	return 0;
+}
+
 static int send_group(struct client *client)
 {
 	struct share_group record = { .header = { SHARE_GROUP, sizeof(record) } };
@@ -54,6 +67,8 @@ static int send_group(struct client *client)
 		ret = share_send(client->fd, &record, sizeof(record), group->fd);
 	}
 	pthread_mutex_unlock(&container->lock);
+	if (!ret && group)
+		ret = note_group(client, record.group);
 	if (!ret)
 		client->phase = group ? SHARE_PHASE_DEVICES : SHARE_PHASE_RANGES;
 	client->at = 0;

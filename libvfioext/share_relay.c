@@ -4,22 +4,16 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "container.h"
 #include "share.h"
 
 static bool concerns(const struct client *client, const struct vfioext_event *event)
 {
-	struct vfioext_container *container = client->container;
-	struct group *group;
+	size_t i;
 
-	if (event->type == VFIOEXT_EVENT_LOST)
-		return true;
-	pthread_mutex_lock(&container->lock);
-	group = container->groups;
-	while (group && (uint32_t)group->id != event->removal.group)
-		group = group->next;
-	pthread_mutex_unlock(&container->lock);
-	return group;
+	for (i = 0; i < client->nr_groups; i++)
+		if (client->groups[i] == event->removal.group)
+			return true;
+	return event->type == VFIOEXT_EVENT_LOST;
 }
 
 static void fill(struct share_event *record, const struct vfioext_event *event)
