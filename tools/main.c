@@ -17,6 +17,7 @@ static const struct command commands[] = {
 	{ "regions", "DEVICE", "show the regions of a device", cmd_regions },
 	{ "read", "DEVICE PLACE", "read a register of a device", cmd_read },
 	{ "write", "DEVICE PLACE VALUE", "write a register of a device", cmd_write },
+	{ "share", "DEVICE...", "hand devices to other processes", cmd_share },
 };
 
 #define NR_COMMANDS (sizeof(commands) / sizeof(commands[0]))

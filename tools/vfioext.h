@@ -38,6 +38,7 @@ int cmd_bind(int argc, char **argv);
 int cmd_unbind(int argc, char **argv);
 int cmd_policy(int argc, char **argv);
 int cmd_regions(int argc, char **argv);
+int cmd_share(int argc, char **argv);
 int cmd_read(int argc, char **argv);
 int cmd_write(int argc, char **argv);
 
@@ -144,6 +145,9 @@ int find_place(struct vfioext *ctx, struct vfioext_device *device, const struct 
 
 /* inside.c: of a device that is bound to VFIO. */
 void put_inside(struct table *table, struct vfioext *ctx, const char *name);
+
+/* offer.c */
+int show_offer(const char *path, const struct table_options *options);
 
 /* held.c */
 bool held_read(const char *name, const struct place *place, unsigned int width, uint64_t *value);

@@ -1,0 +1,230 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Real groups, shared: a primary and its secondaries are processes of their own, which
+ * tell the test what happened by files.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/vfio.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
+
+#include "kselftest_harness.h"
+
+#include "../lib/test.h"
+
+#define PAGE 4096
+#define SOCKET "/tmp/shared"
+#define DPDK_SOCKET "/tmp/.rte_mp_socket"
+#define SECONDARIES 3
+#define PRIMARY_IOVA 0x200000
+
+static void tell(const char *what, int nr)
+{
+	char path[64];
+	int fd;
+
+	snprintf(path, sizeof(path), "/tmp/share-%s-%d", what, nr);
+	fd = open(path, O_CREAT | O_WRONLY | O_CLOEXEC, 0600);
+	if (fd < 0)
+		_exit(1);
+	close(fd);
+}
+
+static bool told(const char *what, int nr)
+{
+	long deadline = now_ms() + 5000 * slowness();
+	char path[64];
+
+	snprintf(path, sizeof(path), "/tmp/share-%s-%d", what, nr);
+	while (access(path, F_OK) && now_ms() < deadline)
+		usleep(10000);
+	return !access(path, F_OK);
+}
+
+/* Serves, and lets the device go when the host wants it. */
+static void serve(const void *data, int ready)
+{
+	struct vfioext_share_options options = { .path = SOCKET, .dpdk_path = DPDK_SOCKET };
+	struct vfioext *ctx = test_context();
+	struct vfioext_device *device;
+	struct vfioext_share *share;
+	uint64_t iova = PRIMARY_IOVA;
+	struct pollfd fds[2];
+	void *page;
+
+	(void)data;
+	if (vfioext_device_open(ctx, EDU, NULL, &device) ||
+	    vfioext_dma_alloc(vfioext_device_container(device), PAGE, VFIOEXT_DMA_FIXED, &page,
+			      &iova) ||
+	    vfioext_device_watch(device, NULL, NULL) || vfioext_share_new(ctx, &options, &share) ||
+	    vfioext_share_add(share, vfioext_device_container(device)) ||
+	    write(ready, "", 1) != 1) {
+		fprintf(stderr, "# primary: %s\n", vfioext_message(ctx));
+		return;
+	}
+	fds[0] = (struct pollfd){ .fd = vfioext_share_fd(share), .events = POLLIN };
+	fds[1] = (struct pollfd){ .fd = vfioext_device_watch_fd(device), .events = POLLIN };
+	for (;;) {
+		if (poll(fds, 2, -1) < 0 || vfioext_share_dispatch(share))
+			return;
+		if (fds[1].revents && vfioext_device_watch_dispatch(device) == 1)
+			fds[1].fd = -1;
+	}
+}
+
+struct secondary {
+	int nr;
+	struct vfioext_attachment *attachment;
+	struct vfioext_device *device;
+	uint8_t *page;
+	uint64_t iova;
+};
+
+static void on_share(enum vfioext_attach_what what, const struct vfioext_event *event, void *data)
+{
+	struct secondary *secondary = data;
+
+	if (what == VFIOEXT_ATTACH_GONE) {
+		if (edu_sees(secondary->device, secondary->page, secondary->iova, 77))
+			tell("still", secondary->nr);
+		tell("gone", secondary->nr);
+	} else if (what == VFIOEXT_ATTACH_EVENT &&
+		   event->type == VFIOEXT_EVENT_REMOVAL_REQUESTED && secondary->device &&
+		   !strcmp(event->removal.device, EDU)) {
+		vfioext_device_close(secondary->device);
+		secondary->device = NULL;
+		tell("removal", secondary->nr);
+	}
+}
+
+static bool attach(struct vfioext *ctx, struct secondary *secondary)
+{
+	struct vfioext_open how = { 0 };
+	void *page;
+
+	if (vfioext_attach(ctx, SOCKET, 5000, &secondary->attachment))
+		return false;
+	how.container = vfioext_attachment_container(secondary->attachment);
+	if (vfioext_device_open(ctx, EDU, &how, &secondary->device) ||
+	    vfioext_dma_alloc(how.container, PAGE, 0, &page, &secondary->iova))
+		return false;
+	secondary->page = page;
+	return secondary->iova != PRIMARY_IOVA;
+}
+
+/* Has its own memory in the primary's container, and says whether the device sees it. */
+static void use(const void *data, int ready)
+{
+	struct secondary secondary = { .nr = *(const int *)data };
+	struct vfioext *ctx = test_context();
+	struct pollfd fd = { .events = POLLIN };
+
+	if (!attach(ctx, &secondary)) {
+		fprintf(stderr, "# secondary: %s\n", vfioext_message(ctx));
+		return;
+	}
+	if (edu_sees(secondary.device, secondary.page, secondary.iova, (uint8_t)(secondary.nr + 1)))
+		tell("dma", secondary.nr);
+	if (write(ready, "", 1) != 1)
+		return;
+	fd.fd = vfioext_attachment_fd(secondary.attachment);
+	while (poll(&fd, 1, -1) > 0)
+		if (vfioext_attachment_dispatch(secondary.attachment, on_share, &secondary) < 0)
+			fd.fd = -1;
+}
+
+FIXTURE(share) {
+	struct vfioext *ctx;
+	struct holder_process primary;
+	struct holder_process secondaries[SECONDARIES];
+};
+
+FIXTURE_SETUP(share)
+{
+	int i;
+
+	memset(self, 0, sizeof(*self));
+	self->ctx = test_context();
+	run("rm -f /tmp/share-*");
+	set_policy(self->ctx, 30000, 5000, 1000, VFIOEXT_ACTION_NOTIFY);
+	bind_device(EDU);
+	self->primary = holder_run(serve, NULL);
+	for (i = 0; i < SECONDARIES; i++)
+		self->secondaries[i] = holder_run(use, &i);
+}
+
+FIXTURE_TEARDOWN(share)
+{
+	int i;
+
+	for (i = 0; i < SECONDARIES; i++)
+		holder_kill(&self->secondaries[i]);
+	holder_kill(&self->primary);
+	vfioext_free(self->ctx);
+}
+
+/* Each maps memory of its own into the one container, and the device reaches it. */
+TEST_F(share, dma_of_three)
+{
+	int i;
+
+	for (i = 0; i < SECONDARIES; i++)
+		EXPECT_TRUE(told("dma", i));
+}
+
+TEST_F(share, primary_dies)
+{
+	int i;
+
+	holder_kill(&self->primary);
+	for (i = 0; i < SECONDARIES; i++) {
+		EXPECT_TRUE(told("gone", i));
+		EXPECT_TRUE(told("still", i));
+	}
+}
+
+/* All of them hear of it, and let go. */
+TEST_F(share, removal)
+{
+	pid_t unbinding = unbind_start(EDU);
+	int i;
+
+	for (i = 0; i < SECONDARIES; i++)
+		EXPECT_TRUE(told("removal", i));
+	EXPECT_TRUE(unbind_wait(unbinding, 5000));
+}
+
+/* As an application of DPDK does it: both descriptors, and the device from the group. */
+TEST_F(share, old_wire)
+{
+	struct vfio_group_status status = { .argsz = sizeof(status) };
+	struct vfioext_device_info info;
+	int container, group, device;
+
+	ASSERT_EQ(0, vfioext_find_device(self->ctx, EDU, &info));
+	ASSERT_EQ(0, vfioext_share_get_container(DPDK_SOCKET, 2000, &container));
+	EXPECT_EQ(VFIO_API_VERSION, ioctl(container, VFIO_GET_API_VERSION));
+	ASSERT_EQ(0, vfioext_share_get_group(DPDK_SOCKET, info.group, 2000, &group));
+	ASSERT_EQ(0, ioctl(group, VFIO_GROUP_GET_STATUS, &status));
+	EXPECT_EQ(VFIO_GROUP_FLAGS_VIABLE | VFIO_GROUP_FLAGS_CONTAINER_SET, status.flags);
+	device = ioctl(group, VFIO_GROUP_GET_DEVICE_FD, EDU);
+	EXPECT_LE(0, device);
+	EXPECT_EQ(-ENODEV, vfioext_share_get_group(DPDK_SOCKET, 0, 2000, &group));
+	EXPECT_EQ(-ENOENT, vfioext_share_get_group(DPDK_SOCKET, 99999, 2000, &group));
+	close(device);
+	close(group);
+	close(container);
+}
+
+int main(int argc, char **argv)
+{
+	run("modprobe vfio-pci && modprobe vfio_iommu_type1 && modprobe vfioext");
+	return test_harness_run(argc, argv);
+}
