@@ -51,7 +51,7 @@ static int receive_answer(int socket, uint64_t deadline_ms, int *fd)
 	      answer != DPDK_OK ? answer_error(answer) : 0;
 	/* No error has one. */
 	wanted = !ret && fd;
-	if (wanted != (passed >= 0) && ret != -ECONNRESET)
+	if (wanted ? passed < 0 : passed >= 0)
 		ret = -EPROTO;
 	if (!ret && fd)
 		*fd = passed;

@@ -124,7 +124,7 @@ static void get(bool group)
 	int fd = -1, ret = group ? vfioext_share_get_group(path, 3, 1000, &fd) :
 				   vfioext_share_get_container(path, 1000, &fd);
 
-	if (!ret != (fd >= 0))
+	if (ret ? fd >= 0 : fd < 0)
 		abort();
 	if (fd >= 0)
 		close(fd);

@@ -237,7 +237,7 @@ static struct vfioext_container *make_container(struct vfioext *ctx, unsigned in
 	return container;
 }
 
-static int begin_share(FIXTURE_DATA(share) *self, struct vfioext_share_options options,
+static int begin_share(struct _test_data_share *self, struct vfioext_share_options options,
 		       bool own, bool old)
 {
 	int ret;
@@ -269,7 +269,7 @@ FIXTURE_SETUP(share)
 
 static void *serve(void *data)
 {
-	FIXTURE_DATA(share) *self = data;
+	struct _test_data_share *self = data;
 	struct pollfd poller = { .fd = vfioext_share_fd(self->share), .events = POLLIN };
 
 	while (!atomic_load(&self->stop)) {
@@ -279,13 +279,13 @@ static void *serve(void *data)
 	return NULL;
 }
 
-static void start_serving(FIXTURE_DATA(share) *self)
+static void start_serving(struct _test_data_share *self)
 {
 	atomic_store(&self->stop, false);
 	self->serving = !pthread_create(&self->thread, NULL, serve, self);
 }
 
-static void stop_serving(FIXTURE_DATA(share) *self)
+static void stop_serving(struct _test_data_share *self)
 {
 	if (!self->serving)
 		return;
@@ -622,8 +622,10 @@ TEST_F(share, hostile_server)
 
 	for (i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
 		pid = hostile(listener, cases[i].answers, cases[i].nr, 0);
-		ret = cases[i].group ? vfioext_share_get_group(self->old, FIRST, LONG_MS, &fd) :
-				       vfioext_share_get_container(self->old, LONG_MS, &fd);
+		if (cases[i].group)
+			ret = vfioext_share_get_group(self->old, FIRST, LONG_MS, &fd);
+		else
+			ret = vfioext_share_get_container(self->old, LONG_MS, &fd);
 		EXPECT_EQ(cases[i].ret, ret) TH_LOG("case %u", i);
 		EXPECT_EQ(-1, fd);
 		EXPECT_EQ(files, open_files()) TH_LOG("case %u", i);
