@@ -202,7 +202,7 @@ int vfioext_share_add(struct vfioext_share *share, struct vfioext_container *con
 				    "a container is shared by the process that made it");
 	if (find_container(share, container) < share->nr_containers)
 		return -EEXIST;
-	more = reallocarray(share->containers, share->nr_containers + 1, sizeof(*more));
+	more = reallocarray(share->containers, share->nr_containers + 1, sizeof(void *));
 	if (!more)
 		return -ENOMEM;
 	share->containers = more;
@@ -224,7 +224,7 @@ int vfioext_share_remove(struct vfioext_share *share, struct vfioext_container *
 			client_drop(share, &share->clients[i]);
 	share->nr_containers--;
 	memmove(&share->containers[at], &share->containers[at + 1],
-		(share->nr_containers - at) * sizeof(*share->containers));
+		(share->nr_containers - at) * sizeof(void *));
 	container_unhold(container);
 	return 0;
 }

@@ -34,7 +34,7 @@ static int answer_error(int32_t answer)
 /* One record of the answer, which has a descriptor if it is to have one. */
 static int receive_answer(int socket, uint64_t deadline_ms, int *fd)
 {
-	int32_t answer;
+	int32_t answer = DPDK_ERROR;
 	bool wanted;
 	ssize_t len;
 	int passed, ret;
