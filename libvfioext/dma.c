@@ -20,6 +20,9 @@
 #define HUGE_SIZE (2ULL << 20)
 #define CAP_IPC_LOCK_BIT 14
 
+/* Each time twice as far on, and so never in vain where there is room. */
+#define SHARED_TRIES 32
+
 /* Without a description of its own an IOMMU is taken to do what all do. */
 static const struct vfioext_iova_range whole = { 0, (1ULL << 39) - 1 };
 
@@ -334,9 +337,8 @@ static bool is_mapped(struct vfioext_container *container, const struct mapping 
 	       found.size == mapping->size && found.flags == mapping->flags;
 }
 
-/* The container's lock is held, and it is ready. */
-static int map_locked(struct vfioext_container *container, struct mapping *mapping,
-		      unsigned int flags)
+static int map_once(struct vfioext_container *container, struct mapping *mapping,
+		    unsigned int flags)
 {
 	int ret = choose_iova(container, mapping, flags);
 
@@ -358,6 +360,27 @@ static int map_locked(struct vfioext_container *container, struct mapping *mappi
 		mappings_remove(container->mappings, mapping->iova, NULL);
 	else
 		count(container, true, mapping->size);
+	return ret;
+}
+
+/*
+ * The container's lock is held, and it is ready. What other processes have mapped in a
+ * container that is shared the kernel alone knows: further on may be room.
+ */
+static int map_locked(struct vfioext_container *container, struct mapping *mapping,
+		      unsigned int flags)
+{
+	bool chosen = !(flags & VFIOEXT_DMA_FIXED) && (container->shared || container->lent);
+	uint64_t skip = mapping->size;
+	int tries = 0, ret;
+
+	do {
+		ret = map_once(container, mapping, flags);
+		if (ret != -EEXIST || !chosen)
+			break;
+		mappings_skip(container->mappings, skip);
+		skip *= 2;
+	} while (++tries < SHARED_TRIES);
 	return ret;
 }
 

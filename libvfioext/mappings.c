@@ -268,3 +268,10 @@ int mappings_find_free(struct mappings *mappings, const struct vfioext_iova_rang
 	mappings->hint = max(*iova + size, IOVA_MIN);
 	return 0;
 }
+
+void mappings_skip(struct mappings *mappings, uint64_t size)
+{
+	uint64_t hint = mappings->hint + size;
+
+	mappings->hint = hint < size ? IOVA_MIN : max(hint, IOVA_MIN);
+}

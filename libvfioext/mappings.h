@@ -43,6 +43,9 @@ bool mappings_next(struct mappings *mappings, uint64_t iova, struct mapping *fou
 int mappings_find_free(struct mappings *mappings, const struct vfioext_iova_range *ranges,
 		       size_t nr_ranges, uint64_t size, uint64_t align, uint64_t *iova);
 
+/* Look for free ones further on. */
+void mappings_skip(struct mappings *mappings, uint64_t size);
+
 size_t mappings_count(const struct mappings *mappings);
 
 #endif

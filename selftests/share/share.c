@@ -12,6 +12,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/ioctl.h>
 #include <unistd.h>
 
@@ -87,12 +88,25 @@ struct secondary {
 	uint64_t iova;
 };
 
+/* One after the other: they have one device. */
+static bool sees_in_turn(struct secondary *secondary)
+{
+	int turn = open("/tmp/share-turn", O_CREAT | O_RDWR | O_CLOEXEC, 0600);
+	bool sees;
+
+	if (turn < 0 || flock(turn, LOCK_EX))
+		return false;
+	sees = edu_sees(secondary->device, secondary->page, secondary->iova, 77);
+	close(turn);
+	return sees;
+}
+
 static void on_share(enum vfioext_attach_what what, const struct vfioext_event *event, void *data)
 {
 	struct secondary *secondary = data;
 
 	if (what == VFIOEXT_ATTACH_GONE) {
-		if (edu_sees(secondary->device, secondary->page, secondary->iova, 77))
+		if (sees_in_turn(secondary))
 			tell("still", secondary->nr);
 		tell("gone", secondary->nr);
 	} else if (what == VFIOEXT_ATTACH_EVENT &&
