@@ -33,7 +33,7 @@ int share_address(const char *path, struct sockaddr_un *address)
 /* Only connecting waits, and for as long as one waits to send. */
 static int connect_in_time(int fd, const struct sockaddr_un *address, unsigned int timeout_ms)
 {
-	struct timeval time = { timeout_ms / 1000, timeout_ms % 1000 * 1000 };
+	struct timeval time = { timeout_ms / 1000, (suseconds_t)(timeout_ms % 1000) * 1000 };
 
 	if (timeout_ms && setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &time, sizeof(time)))
 		return -errno;

@@ -16,11 +16,15 @@
 #define SOCKET_PATH "/run/vfioext.sock"
 #define NAMES_MAX 64
 
+struct shared {
+	struct vfioext_device *device;
+};
+
 struct sharing {
 	struct vfioext *ctx;
 	struct vfioext_share *share;
 	struct vfioext_container *container;
-	struct vfioext_device **devices;
+	struct shared *devices;
 	struct pollfd *fds;
 	size_t nr;
 	struct vfioext_share_options options;
@@ -85,14 +89,14 @@ static int open_devices(struct sharing *sharing, char **names)
 		return fail(sharing->ctx, ret, "sharing");
 	how.container = sharing->container;
 	for (i = 0; names[i]; i++) {
-		ret = vfioext_device_open(sharing->ctx, names[i], &how, &sharing->devices[i]);
+		ret = vfioext_device_open(sharing->ctx, names[i], &how, &sharing->devices[i].device);
 		if (ret)
 			return fail(sharing->ctx, ret, "%s", names[i]);
 		sharing->nr++;
-		ret = vfioext_device_watch(sharing->devices[i], NULL, NULL);
+		ret = vfioext_device_watch(sharing->devices[i].device, NULL, NULL);
 		if (ret)
 			return fail(sharing->ctx, ret, "%s", names[i]);
-		sharing->fds[i].fd = vfioext_device_watch_fd(sharing->devices[i]);
+		sharing->fds[i].fd = vfioext_device_watch_fd(sharing->devices[i].device);
 		sharing->fds[i].events = POLLIN;
 	}
 	return EXIT_DONE;
@@ -105,10 +109,10 @@ static void look_at_devices(struct sharing *sharing, size_t *left)
 
 	for (i = 0; i < sharing->nr; i++) {
 		if (!sharing->fds[i].revents ||
-		    vfioext_device_watch_dispatch(sharing->devices[i]) != 1)
+		    vfioext_device_watch_dispatch(sharing->devices[i].device) != 1)
 			continue;
 		printf("%s goes back to the host\n",
-		       vfioext_device_info(sharing->devices[i])->name);
+		       vfioext_device_info(sharing->devices[i].device)->name);
 		fflush(stdout);
 		sharing->fds[i].fd = -1;
 		--*left;
@@ -174,7 +178,7 @@ static int run(struct sharing *sharing, int nr, char **names)
 		ret = share(sharing, names);
 	vfioext_share_free(sharing->share);
 	for (i = 0; i < sharing->nr; i++)
-		vfioext_device_close(sharing->devices[i]);
+		vfioext_device_close(sharing->devices[i].device);
 	vfioext_container_free(sharing->container);
 	free(sharing->fds);
 	free(sharing->devices);
