@@ -17,13 +17,23 @@ static int set_override(struct vfioext *ctx, const struct vfioext_device_info *i
 	return 0;
 }
 
+/* Where vfio does without, a device gets a group of its own as it is bound. */
+static bool may_lack_iommu(struct vfioext *ctx)
+{
+	char allowed[8];
+
+	return sysfs_read(ctx, allowed, sizeof(allowed),
+			  "module/vfio/parameters/enable_unsafe_noiommu_mode") > 0 &&
+	       allowed[0] == 'Y';
+}
+
 static int check_driver(struct vfioext *ctx, const struct vfioext_device_info *info,
 			const char *driver)
 {
 	if (strcmp(info->bus, "pci"))
 		return context_fail(ctx, -EOPNOTSUPP,
 				    "%s is an mdev, whose driver is its parent's", info->name);
-	if (info->group < 0)
+	if (info->group < 0 && !may_lack_iommu(ctx))
 		return context_fail(ctx, -EOPNOTSUPP, "%s has no IOMMU group; is the IOMMU on?",
 				    info->name);
 	if (!strcmp(info->driver, driver))
