@@ -117,8 +117,7 @@ void vfioext_device_list_release(struct vfioext_device_list *devices);
  * Return: 0; -EALREADY if it is bound to @driver; -ENODEV, -EINVAL as
  * vfioext_find_device(); -ENOENT if @driver is not there; -EOPNOTSUPP if the
  * device is no PCI device, or has no IOMMU group and vfio is not allowed to do without
- * (enable_unsafe_noiommu_mode); -EPERM or -EACCES; -EIO if the
- * driver did not take it.
+ * (enable_unsafe_noiommu_mode); -EPERM or -EACCES; -EIO if the driver did not take it.
  */
 int vfioext_bind(struct vfioext *ctx, const char *name, const char *driver);
 
