@@ -42,8 +42,7 @@ static int start(struct vfioext *ctx, const char *path, unsigned int timeout_ms,
 	ret = new->fd < 0 ? new->fd : say_hello(new);
 	if (ret) {
 		vfioext_detach(new);
-		context_fail(ctx, ret, "%s: %s", path ? path : "", strerror(-ret));
-		return ret;
+		return context_fail(ctx, ret, "%s: %s", path ? path : "", strerror(-ret));
 	}
 	*attachment = new;
 	return 0;

@@ -47,6 +47,9 @@ struct vfioext_device {
 	struct watch *watch;
 };
 
+/* device.c: close all of the kernel's: what is left is memory */
+void device_detach(struct vfioext_device *device);
+
 /* interrupt.c */
 void irqs_free(struct vfioext_device *device);
 

@@ -155,7 +155,7 @@ void clients_on_timer(struct vfioext_share *share);
 void share_set_timer(struct vfioext_share *share, uint64_t deadline_ms, bool anew);
 
 /*
- * share_old.c, share_hello.c: Return: 0 if the client has all it wants, -EAGAIN if it is
+ * share_old.c, share_own.c: Return: 0 if the client has all it wants, -EAGAIN if it is
  * to be waited for, -EINPROGRESS if it stays, or why it is dropped.
  */
 int share_serve_old(struct vfioext_share *share, struct client *client);

@@ -6,7 +6,4 @@ struct vfioext_device;
 
 void watch_free(struct vfioext_device *device);
 
-/* device.c: close all of the kernel's */
-void device_detach(struct vfioext_device *device);
-
 #endif

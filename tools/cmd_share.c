@@ -205,10 +205,12 @@ static int take_option(struct sharing *sharing, struct table_options *table, int
 		return set_dpdk_path(sharing, optarg);
 	case 'u':
 		return add_user(sharing, optarg) ? EXIT_DONE :
-						   usage_error("there is no user '%s'", optarg);
+		       usage_error("there is no user '%s', or more than %d are named", optarg,
+				   NAMES_MAX);
 	case 'g':
 		return add_group(sharing, optarg) ? EXIT_DONE :
-						    usage_error("there is no group '%s'", optarg);
+		       usage_error("there is no group '%s', or more than %d are named", optarg,
+				   NAMES_MAX);
 	case 'A':
 		sharing->attach = optarg;
 		return EXIT_DONE;
