@@ -114,27 +114,37 @@ void vfioext_hot_reset_release(struct vfioext_hot_reset *reset)
 	memset(reset, 0, sizeof(*reset));
 }
 
-/* Each group is named once, and by that proved to be ours; iommufd knows itself. */
-static int reset_with_groups(struct vfioext_device *device)
+static bool takes_along(const struct vfioext_hot_reset *reset, const struct group *group)
+{
+	size_t i;
+
+	for (i = 0; i < reset->nr; i++)
+		if (reset->list[i].group == group->id)
+			return true;
+	return false;
+}
+
+/*
+ * Each group of the reset is named once, and by that proved to be ours; for more groups
+ * than devices the kernel has -EINVAL. iommufd knows itself what is ours.
+ */
+static int reset_with_groups(struct vfioext_device *device, const struct vfioext_hot_reset *reset)
 {
 	struct vfioext_container *container = device->container;
 	struct vfio_pci_hot_reset *request;
 	struct group *group;
-	uint32_t nr = 0;
-	int ret;
+	int ret = -ENOMEM;
 
+	request = calloc(1, sizeof(*request) + reset->nr * sizeof(request->group_fds[0]));
+	if (!request)
+		return ret;
+	request->argsz =
+		(uint32_t)(sizeof(*request) + reset->nr * sizeof(request->group_fds[0]));
 	pthread_mutex_lock(&container->lock);
 	for (group = container->groups; group; group = group->next)
-		nr++;
-	request = calloc(1, sizeof(*request) + nr * sizeof(request->group_fds[0]));
-	if (request) {
-		request->argsz = (uint32_t)(sizeof(*request) + nr * sizeof(request->group_fds[0]));
-		for (group = container->groups; group; group = group->next)
+		if (takes_along(reset, group))
 			request->group_fds[request->count++] = group->fd;
-		ret = ioctl(device->fd, VFIO_DEVICE_PCI_HOT_RESET, request) ? -errno : 0;
-	} else {
-		ret = -ENOMEM;
-	}
+	ret = ioctl(device->fd, VFIO_DEVICE_PCI_HOT_RESET, request) ? -errno : 0;
 	pthread_mutex_unlock(&container->lock);
 	free(request);
 	return ret;
@@ -153,6 +163,8 @@ int vfioext_device_hot_reset(struct vfioext_device *device)
 		if (!reset.list[i].ours)
 			ret = context_fail(device->ctx, -EPERM, "the reset would take %s along, which is "
 					   "not open in this container", reset.list[i].name);
+	if (!ret)
+		ret = reset_with_groups(device, &reset);
 	vfioext_hot_reset_release(&reset);
-	return ret ? ret : reset_with_groups(device);
+	return ret;
 }

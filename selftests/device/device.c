@@ -366,6 +366,7 @@ TEST_F_TIMEOUT(device, many_mappings, 300)
 
 TEST_F(device, reset)
 {
+	struct vfioext_device *third = NULL;
 	struct vfioext_hot_reset reset;
 	struct vfioext_region *bar;
 	size_t i, named = 0;
@@ -382,6 +383,11 @@ TEST_F(device, reset)
 		EXPECT_TRUE(reset.possible);
 		vfioext_hot_reset_release(&reset);
 		EXPECT_EQ(0, vfioext_device_hot_reset(self->device));
+		/* Groups of the container that the reset has nothing to do with. */
+		open_it(EDU, vfioext_device_container(self->device), &self->other);
+		open_it(TESTDEV, vfioext_device_container(self->device), &third);
+		EXPECT_EQ(0, vfioext_device_hot_reset(self->device));
+		vfioext_device_close(third);
 	}
 }
 
