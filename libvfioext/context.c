@@ -1,7 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 #include <errno.h>
-#include <stdarg.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -35,17 +33,6 @@ void vfioext_free(struct vfioext *ctx)
 const char *vfioext_message(const struct vfioext *ctx)
 {
 	return ctx->message;
-}
-
-/* Leave a message behind, and pass the error on. */
-int context_fail(struct vfioext *ctx, int error, const char *format, ...)
-{
-	va_list args;
-
-	va_start(args, format);
-	vsnprintf(ctx->message, sizeof(ctx->message), format, args);
-	va_end(args);
-	return error;
 }
 
 void vfioext_status(struct vfioext *ctx, struct vfioext_status *status)
