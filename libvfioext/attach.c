@@ -42,7 +42,8 @@ static int start(struct vfioext *ctx, const char *path, unsigned int timeout_ms,
 	ret = new->fd < 0 ? new->fd : say_hello(new);
 	if (ret) {
 		vfioext_detach(new);
-		return context_fail(ctx, ret, "%s: %s", path ? path : "", strerror(-ret));
+		context_fail(ctx, ret, "%s: %s", path ? path : "", strerror(-ret));
+		return ret;
 	}
 	*attachment = new;
 	return 0;
