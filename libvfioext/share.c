@@ -106,7 +106,8 @@ static int open_events(struct vfioext_share *share)
 
 static int open_listener(struct vfioext_share *share, struct listener *listener, const char *path)
 {
-	int ret = listener_open(share->ctx, listener, path, share->options.mode);
+	int ret = listener_open(share->ctx, listener, path, share->options.mode,
+				SOCK_SEQPACKET);
 
 	listener->old = listener == &share->old;
 	listener->source = (uint64_t)(listener->old ? SHARE_FROM_OLD : SHARE_FROM_OWN);

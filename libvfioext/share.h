@@ -21,7 +21,7 @@
 #include <vfioext/events.h>
 #include <vfioext/share.h>
 
-#include "share_listener.h"
+#include "listener.h"
 #include "share_wire.h"
 
 /* So many events may wait for a client that does not read. */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-#ifndef LIBVFIOEXT_SHARE_LISTENER_H
-#define LIBVFIOEXT_SHARE_LISTENER_H
+#ifndef LIBVFIOEXT_LISTENER_H
+#define LIBVFIOEXT_LISTENER_H
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -26,6 +26,7 @@ struct listener {
 	int fd;
 	int directory;
 	int lock;
+	int type;
 	char path[sizeof(((struct sockaddr_un *)0)->sun_path)];
 	const char *name;
 	dev_t device;
@@ -37,7 +38,9 @@ struct listener {
 };
 
 void listener_init(struct listener *listener);
-int listener_open(struct vfioext *ctx, struct listener *listener, const char *path, mode_t mode);
+/* @type: SOCK_STREAM, SOCK_SEQPACKET. Return: 0, or the errors of vfioext_share_new(). */
+int listener_open(struct vfioext *ctx, struct listener *listener, const char *path, mode_t mode,
+		  int type);
 void listener_close(struct listener *listener);
 
 #endif

@@ -13,7 +13,7 @@
 #include <unistd.h>
 
 #include "context.h"
-#include "share_listener.h"
+#include "listener.h"
 #include "share_message.h"
 
 #define LOCK_SUFFIX ".lock"
@@ -86,7 +86,7 @@ static int check_lock(struct vfioext *ctx, struct listener *listener, const char
 				    listener->path);
 	if (flock(listener->lock, LOCK_EX | LOCK_NB)) {
 		if (errno == EWOULDBLOCK)
-			return context_fail(ctx, -EADDRINUSE, "%s: another process shares there",
+			return context_fail(ctx, -EADDRINUSE, "%s: another process serves there",
 					    listener->path);
 		return fail(ctx, listener, "lock");
 	}
@@ -113,7 +113,7 @@ static int take_lock(struct vfioext *ctx, struct listener *listener)
 			listener->lock = -1;
 		}
 	}
-	return ret == -EAGAIN ? context_fail(ctx, -EADDRINUSE, "%s: others share there",
+	return ret == -EAGAIN ? context_fail(ctx, -EADDRINUSE, "%s: others serve there",
 					     listener->path) : ret;
 }
 
@@ -146,7 +146,7 @@ static int bind_beside(struct vfioext *ctx, struct listener *listener, const cha
 	struct sockaddr_un address = { .sun_family = AF_UNIX };
 	struct stat stat;
 
-	listener->fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	listener->fd = socket(AF_UNIX, listener->type | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 	if (listener->fd < 0)
 		return fail(ctx, listener, "socket");
 	/* Whether it fits was seen when the path was taken. */
@@ -199,10 +199,12 @@ void listener_init(struct listener *listener)
 	listener->lock = -1;
 }
 
-int listener_open(struct vfioext *ctx, struct listener *listener, const char *path, mode_t mode)
+int listener_open(struct vfioext *ctx, struct listener *listener, const char *path, mode_t mode,
+		  int type)
 {
 	int ret;
 
+	listener->type = type;
 	ret = take_path(ctx, listener, path);
 	if (!ret)
 		ret = open_directory(ctx, listener);
