@@ -11,7 +11,7 @@ release = $(shell cat $(cache)/kernels/$(KERNEL)/release)
 export KERNEL_HEADERS := $(cache)/source-6.12/include/uapi
 export KSELFTEST := $(cache)/source-6.1/tools/testing/selftests
 
-user_dirs := libvfioext tools selftests
+user_dirs := libvfioext libvfioext/user tools selftests
 
 .PHONY: help
 help:
@@ -90,7 +90,7 @@ generate: setup
 install: all
 	@mkdir -p $(DESTDIR)/lib/modules/$(release)/updates
 	@cp $(BUILD)/$(KERNEL)/src/kmod/vfioext.ko $(DESTDIR)/lib/modules/$(release)/updates/
-	@for dir in libvfioext tools; do $(MAKE) --no-print-directory -C $$dir install || exit; done
+	@for dir in libvfioext libvfioext/user tools; do $(MAKE) --no-print-directory -C $$dir install || exit; done
 
 .PHONY: clean
 clean:

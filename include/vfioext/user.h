@@ -1,0 +1,423 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * vfio-user: devices that are served over unix sockets, to QEMU's vfio-user-pci or any
+ * other client. Link with -lvfioext-user. To open such a device see user_client.h.
+ */
+#ifndef VFIOEXT_USER_H
+#define VFIOEXT_USER_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+#include <sys/uio.h>
+#include <vfioext/context.h>
+#include <vfioext/region.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+struct vfio_irq_set;
+
+/**
+ * struct vfioext_user - serves devices; opaque.
+ *
+ * One thread at a time uses it and its devices, but for the calls that say otherwise.
+ * Threads that each have their own need nothing of each other.
+ */
+struct vfioext_user;
+
+/** struct vfioext_user_device - a device that is served; opaque. */
+struct vfioext_user_device;
+
+/**
+ * vfioext_user_log_fn - gets a line on what happened
+ * @text: the line, without its end; good for the length of the call
+ * @data: what was given with it
+ */
+typedef void (*vfioext_user_log_fn)(const char *text, void *data);
+
+/**
+ * vfioext_user_new() - make a server without devices
+ * @ctx: the context, which must outlive it
+ * @log: gets a line for each client that comes, goes or breaks the protocol, or NULL
+ * @data: for @log
+ * @server: where it goes
+ *
+ * The first one of a process installs a handler of SIGBUS, which leaves to the handler
+ * before it what is none of ours: a client can make the file shorter that its memory is
+ * in. What is touched of it then is zeros, and vfioext_user_dma_read() and the like give
+ * -EFAULT.
+ *
+ * Return: 0, -ENOMEM, or the error of a system call.
+ */
+int vfioext_user_new(struct vfioext *ctx, vfioext_user_log_fn log, void *data,
+		     struct vfioext_user **server);
+
+/** vfioext_user_free() - free the server and the devices that are left, as each was freed. */
+void vfioext_user_free(struct vfioext_user *server);
+
+/** vfioext_user_fd() - what to poll for input; stays the server's own. */
+int vfioext_user_fd(const struct vfioext_user *server);
+
+/**
+ * vfioext_user_dispatch() - do what clients ask for
+ * @server: the server
+ *
+ * Does not wait for anybody. No client gets more than its turn: where there is more to do
+ * the descriptor stays readable.
+ *
+ * Return: 0, or the error of waiting for events.
+ */
+int vfioext_user_dispatch(struct vfioext_user *server);
+
+/**
+ * vfioext_user_wait() - wait, and do what clients ask for
+ * @server: the server
+ * @timeout_ms: how long to wait at most; negative: until something happened
+ *
+ * For a thread that does nothing else. With one busy client and no timeout it takes one
+ * system call less for each command than to poll and dispatch.
+ *
+ * Return: 0, also if nothing happened; or the error of waiting for events.
+ */
+int vfioext_user_wait(struct vfioext_user *server, int timeout_ms);
+
+/** How memory for DMA can be reached; values are or-ed. See struct vfioext_user_memory. */
+#define VFIOEXT_USER_READ 0x1u
+#define VFIOEXT_USER_WRITE 0x2u
+
+/**
+ * struct vfioext_user_memory - memory that a client lets the device see
+ * @iova: where the device sees it
+ * @size: its bytes
+ * @flags: VFIOEXT_USER_READ, VFIOEXT_USER_WRITE
+ * @vaddr: where it is in this process, or NULL if the client gave no file, or one that
+ *	is read and written, not mapped
+ */
+struct vfioext_user_memory {
+	uint64_t iova;
+	uint64_t size;
+	uint32_t flags;
+	void *vaddr;
+};
+
+/**
+ * struct vfioext_user_ops - what a device does; each may be NULL
+ * @attached: a client is there, and has agreed with us on a version
+ * @detached: it has gone. Its interrupts and memory are gone, too, and @dma_unmap was
+ *	called for all of that; the state of the device stays.
+ * @read: read @count bytes at @offset of a region. Return: 0, or an error, which the
+ *	client gets.
+ * @write: write them. Return: as @read. In the PCI configuration space vfioext_user_pci_*()
+ *	set up, @read and @write are not called; see @config_written.
+ * @config_written: the client changed something there, which is in place already
+ * @reset: as at power on. Return: 0, or an error. NULL: the device cannot be reset.
+ * @dma_map: memory is there now
+ * @dma_unmap: memory goes, when the call returns, or later, when the last
+ *	vfioext_user_sgl_put() of what is in it was called: the client is answered then
+ * @set_irqs: called in the place of all that is done with interrupts here. @set is as
+ *	the kernel has it, its data checked; but for VFIO_IRQ_SET_DATA_EVENTFD the eventfds
+ *	are @fds, which belong to the caller. Return: 0, or an error.
+ * @irq_masked: the client masked or unmasked a vector
+ * @feature: VFIO_DEVICE_FEATURE of migration and of logs of DMA: @flags as the kernel's,
+ *	@data holds @size bytes and has room for @room; the client gets what is then in it,
+ *	in size the return value. Return: that, or an error; -ENOTTY: there is no such one.
+ * @migration_read: get up to @size bytes of the state. Return: how many, or an error.
+ * @migration_write: take @size bytes of the state. Return: 0, or an error.
+ *
+ * Called from vfioext_user_dispatch() alone. None of them may free the device.
+ */
+struct vfioext_user_ops {
+	void (*attached)(struct vfioext_user_device *device);
+	void (*detached)(struct vfioext_user_device *device);
+	int (*read)(struct vfioext_user_device *device, unsigned int region, void *buffer,
+		    size_t count, uint64_t offset);
+	int (*write)(struct vfioext_user_device *device, unsigned int region,
+		     const void *buffer, size_t count, uint64_t offset);
+	void (*config_written)(struct vfioext_user_device *device, unsigned int offset,
+			       unsigned int size);
+	int (*reset)(struct vfioext_user_device *device);
+	void (*dma_map)(struct vfioext_user_device *device,
+			const struct vfioext_user_memory *memory);
+	void (*dma_unmap)(struct vfioext_user_device *device,
+			  const struct vfioext_user_memory *memory);
+	int (*set_irqs)(struct vfioext_user_device *device, const struct vfio_irq_set *set,
+			const int *fds, size_t nr_fds);
+	void (*irq_masked)(struct vfioext_user_device *device, unsigned int irq,
+			   unsigned int vector, bool masked);
+	ssize_t (*feature)(struct vfioext_user_device *device, uint32_t flags, void *data,
+			   size_t size, size_t room);
+	ssize_t (*migration_read)(struct vfioext_user_device *device, void *buffer, size_t size);
+	int (*migration_write)(struct vfioext_user_device *device, const void *buffer,
+			       size_t size);
+};
+
+/**
+ * vfioext_user_device_new() - add a device, which is served nowhere yet
+ * @server: the server
+ * @ops: what it does; must stay
+ * @data: for vfioext_user_device_data()
+ * @device: where it goes
+ *
+ * Return: 0, or -ENOMEM.
+ */
+int vfioext_user_device_new(struct vfioext_user *server, const struct vfioext_user_ops *ops,
+			    void *data, struct vfioext_user_device **device);
+
+/** vfioext_user_device_free() - stop serving it, and free it; NULL is fine. */
+void vfioext_user_device_free(struct vfioext_user_device *device);
+
+/** vfioext_user_device_data() - what was given to vfioext_user_device_new(). Any thread. */
+void *vfioext_user_device_data(const struct vfioext_user_device *device);
+
+/**
+ * struct vfioext_user_region - a region
+ * @flags: VFIOEXT_REGION_*; with VFIOEXT_REGION_MMAP the client may map it
+ * @size: its bytes
+ * @memory: where it is in this process, if reading and writing it is no more than that;
+ *	else NULL, and the device's callbacks are called
+ * @fd: the file that clients map, -1 for none. Stays the caller's, and open.
+ * @offset: where the region begins in the file
+ * @areas: parts that can be mapped, in ascending order, on pages' boundaries; NULL: all
+ * @nr_areas: how many
+ * @type: kind of a region behind the fixed ones (VFIO_REGION_TYPE_*), else 0
+ * @subtype: its kind within @type
+ */
+struct vfioext_user_region {
+	uint32_t flags;
+	uint64_t size;
+	void *memory;
+	int fd;
+	uint64_t offset;
+	const struct vfioext_area *areas;
+	size_t nr_areas;
+	uint32_t type;
+	uint32_t subtype;
+};
+
+/** How many regions and kinds of interrupts a device can have. */
+#define VFIOEXT_USER_REGIONS_MAX 64
+#define VFIOEXT_USER_IRQS_MAX 16
+
+/**
+ * vfioext_user_device_set_region() - give the device a region
+ * @device: a device that no client is attached to
+ * @index: its number, below VFIOEXT_USER_REGIONS_MAX
+ * @region: what it is; size 0: there is none
+ *
+ * Return: 0; -EINVAL if there can be no such region: areas out of order or behind its
+ * end, a file to be mapped without VFIOEXT_REGION_MMAP or the reverse; -EBUSY if a
+ * client is attached; -ENOMEM.
+ */
+int vfioext_user_device_set_region(struct vfioext_user_device *device, unsigned int index,
+				   const struct vfioext_user_region *region);
+
+/** How a client gets to know of a write without a message; see the kernel's KVM_IOEVENTFD. */
+struct vfioext_user_io_fd {
+	uint64_t offset;
+	uint64_t size;
+	int fd;
+	uint32_t type;
+	uint32_t flags;
+	uint64_t datamatch;
+};
+
+#define VFIOEXT_USER_IOEVENTFD 0u
+#define VFIOEXT_USER_IOREGIONFD 1u
+
+/**
+ * vfioext_user_device_set_io_fds() - offer ioeventfds for parts of a region
+ * @device: the device
+ * @index: the region
+ * @list: what is offered, each with its descriptor, which stays the caller's, and open
+ * @nr: how many, 16 at most
+ *
+ * Return: 0, -EINVAL if there is no such region or a part is not in it, -ENOMEM.
+ */
+int vfioext_user_device_set_io_fds(struct vfioext_user_device *device, unsigned int index,
+				   const struct vfioext_user_io_fd *list, size_t nr);
+
+/**
+ * vfioext_user_device_set_irq() - give the device a kind of interrupts
+ * @device: a device that no client is attached to
+ * @irq: number of the kind, below VFIOEXT_USER_IRQS_MAX
+ * @count: how many vectors, 4096 at most
+ * @flags: VFIO_IRQ_INFO_*
+ *
+ * Return: 0, -EINVAL, -EBUSY if a client is attached, -ENOMEM.
+ */
+int vfioext_user_device_set_irq(struct vfioext_user_device *device, unsigned int irq,
+				unsigned int count, uint32_t flags);
+
+/**
+ * vfioext_user_device_set_pci() - say that it is a PCI device, or that it is none
+ * @device: a device that no client is attached to
+ * @pci: it has the regions and interrupts of a vfio-pci device
+ */
+void vfioext_user_device_set_pci(struct vfioext_user_device *device, bool pci);
+
+/**
+ * vfioext_user_device_start() - serve the device at a socket
+ * @device: the device
+ * @path: where the socket is to be; one that nobody listens on any longer is replaced
+ * @mode: of the socket, 0 for 0600
+ *
+ * One client is served at a time; others that come meanwhile get EBUSY. When it has gone
+ * the next one can come, and finds the device as it was left.
+ *
+ * Return: 0; -EALREADY if it is served; -EINVAL, -ENAMETOOLONG, -EADDRINUSE, -EEXIST,
+ * -EPERM as vfioext_share_new(); or the error of the step that vfioext_message() names.
+ */
+int vfioext_user_device_start(struct vfioext_user_device *device, const char *path, mode_t mode);
+
+/**
+ * vfioext_user_device_attach() - serve the device to a client that is connected already
+ * @device: the device
+ * @fd: the connected socket, which is the device's from then on
+ *
+ * Return: 0; -EBUSY if a client is there; -EBADF or -ENOTSOCK if @fd is no socket;
+ * -ENOMEM. On an error @fd is left open.
+ */
+int vfioext_user_device_attach(struct vfioext_user_device *device, int fd);
+
+/** vfioext_user_device_detach() - drop the client; the next one can come. */
+void vfioext_user_device_detach(struct vfioext_user_device *device);
+
+/** vfioext_user_device_stop() - drop the client, and remove the socket. */
+void vfioext_user_device_stop(struct vfioext_user_device *device);
+
+/** vfioext_user_device_has_client() - is there one, be it that it said nothing yet? */
+bool vfioext_user_device_has_client(const struct vfioext_user_device *device);
+
+/** vfioext_user_device_is_attached() - is there a client, which agreed on a version? */
+bool vfioext_user_device_is_attached(const struct vfioext_user_device *device);
+
+/** vfioext_user_device_path() - where it is served; NULL if nowhere, or at no path. */
+const char *vfioext_user_device_path(const struct vfioext_user_device *device);
+
+/**
+ * vfioext_user_device_memory() - all memory that the client lets the device see
+ * @device: the device
+ * @list: where it goes, in ascending order of @iova; to be given to free()
+ * @nr: how many
+ *
+ * Any thread. What is in it is good until dma_unmap() of it was called.
+ *
+ * Return: 0, or -ENOMEM.
+ */
+int vfioext_user_device_memory(struct vfioext_user_device *device,
+			       struct vfioext_user_memory **list, size_t *nr);
+
+/**
+ * vfioext_user_irq_trigger() - signal a vector
+ * @device: the device
+ * @irq: number of the kind
+ * @vector: the vector
+ *
+ * Any thread. One that the client masked is signaled when it is unmasked.
+ *
+ * Return: 0, -EINVAL if there is no such vector, -ENOENT if the client does not listen.
+ */
+int vfioext_user_irq_trigger(struct vfioext_user_device *device, unsigned int irq,
+			     unsigned int vector);
+
+/**
+ * vfioext_user_irq_eventfd() - what a vector signals, for those who write to it themselves
+ * @device: the device
+ * @irq: number of the kind
+ * @vector: the vector
+ *
+ * Any thread. Masks are none of its business. The number stays the same, and the device's:
+ * while the client does not listen, what is written to it goes nowhere.
+ *
+ * Return: a file descriptor; -EINVAL if there is no such vector; -ENOENT if the client
+ * never listened to it.
+ */
+int vfioext_user_irq_eventfd(struct vfioext_user_device *device, unsigned int irq,
+			     unsigned int vector);
+
+/**
+ * struct vfioext_user_sg - a piece of the client's memory
+ * @iova: where the device sees it
+ * @size: its bytes
+ */
+struct vfioext_user_sg {
+	uint64_t iova;
+	uint64_t size;
+};
+
+/** struct vfioext_user_use - memory that is in use; opaque. */
+struct vfioext_user_use {
+	void *map;
+};
+
+/**
+ * vfioext_user_sgl_get() - find memory of the client in this process
+ * @device: the device
+ * @list: which pieces
+ * @nr_list: how many
+ * @flags: VFIOEXT_USER_READ, VFIOEXT_USER_WRITE: what is to be done with it
+ * @iov: where they are; what was mapped piece by piece comes in as many
+ * @uses: for vfioext_user_sgl_put(), as many as @iov
+ * @nr: for how many there is room
+ *
+ * Any thread. The memory is good until it is put. It may be of a file that the client
+ * makes shorter: see vfioext_user_new().
+ *
+ * Return: how many there are in @iov; -ENOENT if not all of it is there; -EACCES if the
+ * client does not allow that; -EREMOTE if it has to be asked for it by messages, or if its
+ * file cannot be mapped: see vfioext_user_dma_read(); -ENOSPC if there are more.
+ */
+int vfioext_user_sgl_get(struct vfioext_user_device *device, const struct vfioext_user_sg *list,
+			 size_t nr_list, uint32_t flags, struct iovec *iov,
+			 struct vfioext_user_use *uses, size_t nr);
+
+/**
+ * vfioext_user_sgl_put() - the memory is not used any longer
+ * @device: the device
+ * @uses: what vfioext_user_sgl_get() gave
+ * @nr: what it returned
+ *
+ * Any thread.
+ */
+void vfioext_user_sgl_put(struct vfioext_user_device *device, struct vfioext_user_use *uses,
+			  size_t nr);
+
+/**
+ * vfioext_user_dma_fn - what was asked for by messages has come to its end
+ * @device: the device
+ * @error: 0, or an error: -ENOTCONN if the client has gone
+ * @data: what was given with it
+ */
+typedef void (*vfioext_user_dma_fn)(struct vfioext_user_device *device, int error, void *data);
+
+/**
+ * vfioext_user_dma_read() - read the client's memory
+ * @device: the device
+ * @list: which pieces
+ * @nr: how many, at least 1
+ * @buffer: where their bytes go, one piece after the other; must stay until @done
+ * @done: called from vfioext_user_dispatch() if it takes messages; NULL: then it is
+ *	not done
+ * @data: for @done
+ *
+ * If @done is NULL any thread may call it, else the server's own alone.
+ *
+ * Return: 0 if it is done, and @done will not be called; -EINPROGRESS if it will; -ENOENT
+ * if not all of it is there; -EACCES; -EREMOTE without @done; -EFAULT if the file behind it
+ * has become too short; -ENOTCONN; -ENOMEM.
+ */
+int vfioext_user_dma_read(struct vfioext_user_device *device, const struct vfioext_user_sg *list,
+			  size_t nr, void *buffer, vfioext_user_dma_fn done, void *data);
+
+/** vfioext_user_dma_write() - write it; @buffer must stay as it is until @done. */
+int vfioext_user_dma_write(struct vfioext_user_device *device, const struct vfioext_user_sg *list,
+			   size_t nr, const void *buffer, vfioext_user_dma_fn done, void *data);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

@@ -1,0 +1,405 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/time.h>
+#include <unistd.h>
+
+#include "channel.h"
+
+#define ROOM_MIN 65536u
+
+/*
+ * A unix socket takes so much in one piece or not at all. What is sent in pieces of it
+ * is cut between messages, as QEMU wants all of a header at once.
+ */
+#define PIECE_MAX 32768u
+
+/* How long a receive that waits does. */
+#define PATIENCE_US 10000
+
+int channel_open(struct channel *channel, int fd)
+{
+	const struct timeval patience = { .tv_usec = PATIENCE_US };
+	int flags = fcntl(fd, F_GETFL);
+
+	memset(channel, 0, sizeof(*channel));
+	channel->fd = -1;
+	if (flags < 0 || fcntl(fd, F_SETFL, flags & ~O_NONBLOCK) ||
+	    fcntl(fd, F_SETFD, FD_CLOEXEC) ||
+	    setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience)))
+		return -errno;
+	channel->in = malloc(ROOM_MIN);
+	channel->out = malloc(ROOM_MIN);
+	if (!channel->in || !channel->out) {
+		channel_close(channel);
+		return -ENOMEM;
+	}
+	channel->in_room = ROOM_MIN;
+	channel->out_room = ROOM_MIN;
+	channel->fd = fd;
+	return 0;
+}
+
+static void close_passed(struct passed *passed)
+{
+	size_t i;
+
+	for (i = 0; i < passed->nr; i++)
+		if (passed->fds[i] >= 0)
+			close(passed->fds[i]);
+	memset(passed, 0, sizeof(*passed));
+}
+
+void channel_close(struct channel *channel)
+{
+	close_passed(&channel->passed[0]);
+	close_passed(&channel->passed[1]);
+	free(channel->in);
+	free(channel->out);
+	if (channel->fd >= 0)
+		close(channel->fd);
+	memset(channel, 0, sizeof(*channel));
+	channel->fd = -1;
+}
+
+/* Of what is in the buffer; need not be aligned there. */
+static struct vfio_user_header header_at(const uint8_t *at)
+{
+	struct vfio_user_header header;
+
+	memcpy(&header, at, sizeof(header));
+	return header;
+}
+
+static size_t received(const struct channel *channel)
+{
+	return channel->in_end - channel->in_begin;
+}
+
+bool channel_has_message(const struct channel *channel)
+{
+	struct vfio_user_header header;
+
+	if (received(channel) < sizeof(header))
+		return false;
+	header = header_at(channel->in + channel->in_begin);
+	/* What is no message is to be found out. */
+	return header.size < sizeof(header) || header.size > CHANNEL_MESSAGE_MAX ||
+	       header.size <= received(channel);
+}
+
+/* Room for the rest of the first message at least. */
+static int make_room(struct channel *channel)
+{
+	size_t needed = ROOM_MIN;
+	uint8_t *more;
+
+	if (!received(channel)) {
+		channel->in_begin = 0;
+		channel->in_end = 0;
+	} else if (received(channel) >= sizeof(struct vfio_user_header)) {
+		needed = header_at(channel->in + channel->in_begin).size;
+		if (needed > CHANNEL_MESSAGE_MAX)
+			return -EPROTO;
+	}
+	if (channel->in_begin && channel->in_room - channel->in_end < ROOM_MIN / 2) {
+		memmove(channel->in, channel->in + channel->in_begin, received(channel));
+		channel->in_end -= channel->in_begin;
+		channel->in_begin = 0;
+	}
+	if (needed <= channel->in_room - channel->in_begin)
+		return 0;
+	more = realloc(channel->in, channel->in_begin + needed);
+	if (!more)
+		return -ENOMEM;
+	channel->in = more;
+	channel->in_room = channel->in_begin + needed;
+	return 0;
+}
+
+/* Those that are too many the kernel has not let in, and says so. */
+static void take_fds(struct msghdr *msg, struct passed *passed)
+{
+	struct cmsghdr *cmsg;
+
+	for (cmsg = CMSG_FIRSTHDR(msg); cmsg; cmsg = CMSG_NXTHDR(msg, cmsg)) {
+		if (cmsg->cmsg_level != SOL_SOCKET || cmsg->cmsg_type != SCM_RIGHTS)
+			continue;
+		passed->nr = (cmsg->cmsg_len - CMSG_LEN(0)) / sizeof(int);
+		memcpy(passed->fds, CMSG_DATA(cmsg), passed->nr * sizeof(int));
+	}
+	passed->lost = msg->msg_flags & MSG_CTRUNC;
+}
+
+int channel_receive(struct channel *channel, bool wait)
+{
+	union {
+		struct cmsghdr align;
+		char bytes[CMSG_SPACE(CHANNEL_FDS * sizeof(int))];
+	} control;
+	struct iovec iov;
+	struct msghdr msg = { .msg_iov = &iov, .msg_iovlen = 1 };
+	struct passed *passed = &channel->passed[channel->passed[0].end ? 1 : 0];
+	ssize_t size;
+	int ret;
+
+	if (channel->end)
+		return 0;
+	ret = make_room(channel);
+	if (ret)
+		return ret;
+	iov.iov_base = channel->in + channel->in_end;
+	iov.iov_len = channel->in_room - channel->in_end;
+	msg.msg_control = control.bytes;
+	msg.msg_controllen = sizeof(control.bytes);
+	do
+		size = recvmsg(channel->fd, &msg,
+			       (wait ? 0 : MSG_DONTWAIT) | MSG_CMSG_CLOEXEC);
+	while (size < 0 && errno == EINTR && !wait);
+	if (size < 0)
+		return errno == EINTR ? -EAGAIN : -errno;
+	if (!size) {
+		channel->end = true;
+		return 0;
+	}
+	close_passed(passed);
+	take_fds(&msg, passed);
+	if (passed->nr || passed->lost) {
+		passed->begin = channel->in_position + received(channel);
+		passed->end = passed->begin + (size_t)size;
+	}
+	channel->in_end += (size_t)size;
+	return 0;
+}
+
+/* Commands and replies that descriptors make sense with. */
+static bool takes_fds(const struct vfio_user_header *header)
+{
+	if ((header->flags & VFIO_USER_TYPE) == VFIO_USER_REPLY)
+		return header->command == VFIO_USER_VERSION ||
+		       header->command == VFIO_USER_DEVICE_GET_REGION_INFO ||
+		       header->command == VFIO_USER_DEVICE_GET_REGION_IO_FDS;
+	return header->command == VFIO_USER_DMA_MAP || header->command == VFIO_USER_DEVICE_SET_IRQS;
+}
+
+/*
+ * A receive ends with the piece that descriptors came with, but may begin before it: they
+ * are those of the last message that begins in it, and can have some. Where none can,
+ * they are the last one's, which is refused for it.
+ */
+static uint64_t find_owner(const struct channel *channel, const struct passed *passed)
+{
+	uint64_t at = channel->in_position, end = channel->in_position + received(channel);
+	uint64_t owner = UINT64_MAX, last = UINT64_MAX;
+	struct vfio_user_header header;
+
+	while (at < passed->end && at < end) {
+		/* Without all of its header it is the last that begins there. */
+		if (end - at < sizeof(header))
+			return at < passed->begin ? owner : at;
+		header = header_at(channel->in + channel->in_begin + (at - channel->in_position));
+		if (header.size < sizeof(header) || header.size > CHANNEL_MESSAGE_MAX)
+			break;
+		if (at >= passed->begin) {
+			last = at;
+			if (takes_fds(&header))
+				owner = at;
+		}
+		if (end - at < header.size)
+			break;
+		at += header.size;
+	}
+	return owner != UINT64_MAX ? owner : last;
+}
+
+static void give_fds(struct channel *channel, struct message *message)
+{
+	struct passed *passed = &channel->passed[0];
+
+	message->fds = NULL;
+	message->nr_fds = 0;
+	message->fds_lost = false;
+	if (!passed->end || find_owner(channel, passed) != channel->in_position)
+		return;
+	message->fds = passed->fds;
+	message->nr_fds = passed->nr;
+	message->fds_lost = passed->lost;
+}
+
+int channel_next(struct channel *channel, struct message *message)
+{
+	size_t size = received(channel);
+
+	if (size < sizeof(message->header))
+		return 0;
+	message->header = header_at(channel->in + channel->in_begin);
+	if (message->header.size < sizeof(message->header) ||
+	    message->header.size > CHANNEL_MESSAGE_MAX)
+		return -EPROTO;
+	if (size < message->header.size)
+		return 0;
+	message->body = channel->in + channel->in_begin + sizeof(message->header);
+	message->size = message->header.size - sizeof(message->header);
+	give_fds(channel, message);
+	return 1;
+}
+
+void channel_done(struct channel *channel, struct message *message)
+{
+	struct passed *passed = channel->passed;
+
+	channel->in_begin += message->header.size;
+	channel->in_position += message->header.size;
+	/* Given to this one, or to none that is still to come. */
+	if (passed[0].end && (message->fds || channel->in_position >= passed[0].end)) {
+		close_passed(&passed[0]);
+		passed[0] = passed[1];
+		memset(&passed[1], 0, sizeof(passed[1]));
+	}
+}
+
+static int make_out_room(struct channel *channel, size_t size)
+{
+	size_t room = channel->out_room;
+	uint8_t *more;
+
+	if (size <= room - channel->out_end)
+		return 0;
+	while (room - channel->out_end < size)
+		room *= 2;
+	more = realloc(channel->out, room);
+	if (!more)
+		return -ENOMEM;
+	channel->out = more;
+	channel->out_room = room;
+	return 0;
+}
+
+void *channel_put(struct channel *channel, const struct vfio_user_header *header, size_t size)
+{
+	struct vfio_user_header own = *header;
+	uint8_t *at;
+
+	if (make_out_room(channel, sizeof(own) + size))
+		return NULL;
+	at = channel->out + channel->out_end;
+	own.size = (uint32_t)(sizeof(own) + size);
+	memcpy(at, &own, sizeof(own));
+	channel->out_last = channel->out_end;
+	channel->out_end += own.size;
+	return at + sizeof(own);
+}
+
+void channel_put_fds(struct channel *channel, const int *fds, size_t nr)
+{
+	if (!nr)
+		return;
+	channel->out_fds_at = channel->out_last;
+	memcpy(channel->out_fds, fds, nr * sizeof(*fds));
+	channel->nr_out_fds = nr;
+}
+
+void channel_cut(struct channel *channel, size_t size)
+{
+	uint8_t *at = channel->out + channel->out_last;
+	struct vfio_user_header header = header_at(at);
+
+	header.size -= (uint32_t)size;
+	memcpy(at, &header, sizeof(header));
+	channel->out_end -= size;
+}
+
+void channel_rewind(struct channel *channel, size_t mark)
+{
+	channel->out_end = mark;
+	if (channel->nr_out_fds && channel->out_fds_at >= mark)
+		channel->nr_out_fds = 0;
+}
+
+/* How much goes in one piece, and with which descriptors. */
+static size_t next_piece(const struct channel *channel, bool *with_fds)
+{
+	size_t at = channel->out_begin, size;
+
+	*with_fds = false;
+	if (channel->out_rest)
+		return channel->out_rest;
+	while (at < channel->out_end) {
+		if (channel->nr_out_fds && at == channel->out_fds_at) {
+			if (at != channel->out_begin)
+				break;
+			*with_fds = true;
+			return header_at(channel->out + at).size;
+		}
+		size = header_at(channel->out + at).size;
+		if (at != channel->out_begin && at + size - channel->out_begin > PIECE_MAX)
+			break;
+		at += size;
+	}
+	return at - channel->out_begin;
+}
+
+static ssize_t send_piece(struct channel *channel, size_t size, bool with_fds)
+{
+	union {
+		struct cmsghdr align;
+		char bytes[CMSG_SPACE(CHANNEL_FDS * sizeof(int))];
+	} control;
+	struct iovec iov = { channel->out + channel->out_begin, size };
+	struct msghdr msg = { .msg_iov = &iov, .msg_iovlen = 1 };
+	struct cmsghdr *cmsg;
+	ssize_t sent;
+
+	if (with_fds) {
+		msg.msg_control = control.bytes;
+		msg.msg_controllen = CMSG_SPACE(channel->nr_out_fds * sizeof(int));
+		memset(control.bytes, 0, msg.msg_controllen);
+		cmsg = CMSG_FIRSTHDR(&msg);
+		cmsg->cmsg_level = SOL_SOCKET;
+		cmsg->cmsg_type = SCM_RIGHTS;
+		cmsg->cmsg_len = CMSG_LEN(channel->nr_out_fds * sizeof(int));
+		memcpy(CMSG_DATA(cmsg), channel->out_fds, channel->nr_out_fds * sizeof(int));
+	}
+	do
+		sent = sendmsg(channel->fd, &msg, MSG_DONTWAIT | MSG_NOSIGNAL);
+	while (sent < 0 && errno == EINTR);
+	return sent < 0 ? -errno : sent;
+}
+
+/* What is left of a message that was sent in part. */
+static void count_sent(struct channel *channel, size_t sent)
+{
+	size_t at = channel->out_begin;
+
+	channel->out_begin += sent;
+	if (channel->out_rest) {
+		at += channel->out_rest;
+		channel->out_rest = 0;
+	}
+	while (at < channel->out_begin)
+		at += header_at(channel->out + at).size;
+	channel->out_rest = at - channel->out_begin;
+}
+
+int channel_flush(struct channel *channel)
+{
+	bool with_fds;
+	ssize_t sent;
+	size_t size;
+
+	while (channel_unsent(channel)) {
+		size = next_piece(channel, &with_fds);
+		sent = send_piece(channel, size, with_fds);
+		if (sent < 0)
+			return (int)sent;
+		if (with_fds)
+			channel->nr_out_fds = 0;
+		count_sent(channel, (size_t)sent);
+	}
+	channel->out_begin = 0;
+	channel->out_end = 0;
+	return 0;
+}

@@ -1,0 +1,134 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * A connection of vfio-user: one receive takes all that is there, and messages go out
+ * together.
+ */
+#ifndef LIBVFIOEXT_USER_CHANNEL_H
+#define LIBVFIOEXT_USER_CHANNEL_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "wire.h"
+
+/* In one message; QEMU takes no more. */
+#define CHANNEL_FDS 16
+
+/* Data of one message, and what stands before it. */
+#define CHANNEL_DATA_MAX 0x100000u
+#define CHANNEL_MESSAGE_MAX (CHANNEL_DATA_MAX + 4096)
+
+/* Where there is more to be sent, nothing more is to be done for the peer. */
+#define CHANNEL_UNSENT_MAX 0x40000u
+
+/*
+ * Descriptors that came with the bytes from @begin to @end of the stream.
+ * @lost: there were more than could be taken
+ */
+struct passed {
+	uint64_t begin;
+	uint64_t end;
+	int fds[CHANNEL_FDS];
+	size_t nr;
+	bool lost;
+};
+
+/*
+ * @in: what was received from @in_begin to @in_end; @in_position is where in the
+ *	stream @in_begin is
+ * @passed: the first is that of the message that begins at @in_begin, or behind it; there
+ *	is a second only while the first message has not come wholly
+ * @out: what is to be sent; a part of the first message may be sent already, its rest
+ *	is @out_rest
+ * @out_last: the last message
+ * @out_fds: go with the message at @out_fds_at
+ * @end: the peer sends nothing more
+ */
+struct channel {
+	int fd;
+	uint8_t *in;
+	size_t in_room;
+	size_t in_begin;
+	size_t in_end;
+	uint64_t in_position;
+	struct passed passed[2];
+	uint8_t *out;
+	size_t out_room;
+	size_t out_begin;
+	size_t out_end;
+	size_t out_rest;
+	size_t out_last;
+	size_t out_fds_at;
+	int out_fds[CHANNEL_FDS];
+	size_t nr_out_fds;
+	bool end;
+};
+
+/*
+ * A message that came, good until the next call.
+ * @fds: belong to who takes them, and sets them to -1: the rest is closed by
+ *	channel_done()
+ * @fds_lost: there were more than could be taken
+ */
+struct message {
+	struct vfio_user_header header;
+	uint8_t *body;
+	size_t size;
+	int *fds;
+	size_t nr_fds;
+	bool fds_lost;
+};
+
+/* It is the channel's from then on, and does not block. Return: 0, -ENOMEM, an error. */
+int channel_open(struct channel *channel, int fd);
+void channel_close(struct channel *channel);
+
+/*
+ * Take what is there, once; if there is nothing, and the caller can wait, wait for a few
+ * milliseconds. Return: 0, -EAGAIN if nothing came, or an error; see @end.
+ */
+int channel_receive(struct channel *channel, bool wait);
+
+/* Return: 1 and a message, 0 if none is there, -EPROTO if what is there is none, -ENOMEM. */
+int channel_next(struct channel *channel, struct message *message);
+
+/* The message is done with. */
+void channel_done(struct channel *channel, struct message *message);
+
+/*
+ * Begin a message: room for its body, which must be filled before any other call. The
+ * size in the header is set. Return: NULL without memory.
+ */
+void *channel_put(struct channel *channel, const struct vfio_user_header *header, size_t size);
+
+/*
+ * Let the last message have descriptors, which stay the caller's and must be good until
+ * it is sent. While a message that has some is not sent, there can be no other.
+ */
+void channel_put_fds(struct channel *channel, const int *fds, size_t nr);
+
+/* Shorten the last message by so many bytes. */
+void channel_cut(struct channel *channel, size_t size);
+
+/* Drop what was put since @out_end was there; nothing was sent since. */
+void channel_rewind(struct channel *channel, size_t mark);
+
+/* Return: 0 if all is sent, -EAGAIN if some is left, or an error. */
+int channel_flush(struct channel *channel);
+
+static inline size_t channel_unsent(const struct channel *channel)
+{
+	return channel->out_end - channel->out_begin;
+}
+
+/* May the next message be dealt with, or are others to be sent before? */
+static inline bool channel_is_clogged(const struct channel *channel)
+{
+	return channel->nr_out_fds || channel_unsent(channel) > CHANNEL_UNSENT_MAX;
+}
+
+/* Does the buffer hold a whole message? */
+bool channel_has_message(const struct channel *channel);
+
+#endif

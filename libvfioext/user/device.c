@@ -1,0 +1,170 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+/* A device that is served: what it is, and where it listens. */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "../context.h"
+#include "server.h"
+
+int vfioext_user_device_new(struct vfioext_user *server, const struct vfioext_user_ops *ops,
+			    void *data, struct vfioext_user_device **device)
+{
+	struct vfioext_user_device *new = calloc(1, sizeof(*new));
+
+	if (!new)
+		return -ENOMEM;
+	new->server = server;
+	new->ops = ops;
+	new->data = data;
+	listener_init(&new->listener);
+	memory_init(&new->memory);
+	new->next = server->devices;
+	server->devices = new;
+	*device = new;
+	return 0;
+}
+
+void vfioext_user_device_free(struct vfioext_user_device *device)
+{
+	struct vfioext_user_device **at;
+
+	if (!device)
+		return;
+	vfioext_user_device_stop(device);
+	for (at = &device->server->devices; *at != device;)
+		at = &(*at)->next;
+	*at = device->next;
+	regions_free(device);
+	irqs_free(device);
+	pci_free(device);
+	memory_destroy(&device->memory);
+	free(device);
+}
+
+void *vfioext_user_device_data(const struct vfioext_user_device *device)
+{
+	return device->data;
+}
+
+void vfioext_user_device_set_pci(struct vfioext_user_device *device, bool pci)
+{
+	device->is_pci = pci;
+}
+
+/*
+ * A client that comes when there is one already hears so; but that one may have gone, and
+ * not be known to have.
+ */
+static void take_client(struct vfioext_user_device *device, int fd)
+{
+	struct session *session = device->session;
+	bool refused;
+	int ret;
+
+	if (session)
+		session->source.ready(&session->source, EPOLLIN);
+	refused = device->session;
+	if (refused && device->nr_refused == REFUSED_MAX)
+		ret = -EBUSY;
+	else
+		ret = session_new(device, fd, refused);
+	if (refused)
+		server_log(device->server, "%s: a client is refused: another is attached",
+			   device->listener.path);
+	else if (ret)
+		server_log(device->server, "%s: a client cannot be served: %s",
+			   device->listener.path, strerror(-ret));
+	if (ret)
+		close(fd);
+}
+
+/*
+ * Without a descriptor the client stays where it is, and is tried again when something
+ * else happens.
+ */
+static void on_listener(struct source *source, uint32_t events)
+{
+	struct vfioext_user_device *device = (struct vfioext_user_device *)source;
+	int fd;
+
+	(void)events;
+	fd = accept4(device->listener.fd, NULL, NULL, SOCK_CLOEXEC);
+	if (fd >= 0)
+		take_client(device, fd);
+	else if (errno == EMFILE || errno == ENFILE || errno == ENOMEM || errno == ENOBUFS)
+		server_log(device->server, "%s: a client cannot be served: %s",
+			   device->listener.path, strerror(errno));
+}
+
+int vfioext_user_device_start(struct vfioext_user_device *device, const char *path, mode_t mode)
+{
+	struct vfioext_user *server = device->server;
+	int ret;
+
+	server->ctx->message[0] = '\0';
+	if (device->listener.fd >= 0)
+		return -EALREADY;
+	ret = listener_open(server->ctx, &device->listener, path, mode ? mode : 0600, SOCK_STREAM);
+	if (ret)
+		return ret;
+	device->source.ready = on_listener;
+	ret = server_watch(server, device->listener.fd, EPOLLIN, &device->source);
+	if (ret)
+		listener_close(&device->listener);
+	return ret;
+}
+
+int vfioext_user_device_attach(struct vfioext_user_device *device, int fd)
+{
+	socklen_t size = sizeof(int);
+	int type;
+
+	if (device->session)
+		return -EBUSY;
+	if (getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &size))
+		return -errno;
+	return session_new(device, fd, false);
+}
+
+void vfioext_user_device_detach(struct vfioext_user_device *device)
+{
+	if (!device->session)
+		return;
+	device->session->doomed = true;
+	server_wake(device->server);
+}
+
+void vfioext_user_device_stop(struct vfioext_user_device *device)
+{
+	while (device->refused)
+		session_free(device->refused);
+	if (device->session)
+		session_free(device->session);
+	server_forget(device->server, &device->source);
+	listener_close(&device->listener);
+	listener_init(&device->listener);
+}
+
+bool vfioext_user_device_has_client(const struct vfioext_user_device *device)
+{
+	return device->session;
+}
+
+bool vfioext_user_device_is_attached(const struct vfioext_user_device *device)
+{
+	return device->session && device->session->agreed;
+}
+
+const char *vfioext_user_device_path(const struct vfioext_user_device *device)
+{
+	return device->listener.fd >= 0 ? device->listener.path : NULL;
+}
+
+int vfioext_user_device_memory(struct vfioext_user_device *device,
+			       struct vfioext_user_memory **list, size_t *nr)
+{
+	return memory_copy(&device->memory, list, nr);
+}

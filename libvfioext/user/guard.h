@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Mapped files that others can make shorter: to touch what is gone is a SIGBUS, which
+ * is turned into zeros here.
+ */
+#ifndef LIBVFIOEXT_USER_GUARD_H
+#define LIBVFIOEXT_USER_GUARD_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+struct slot;
+
+/* A mapping; @start is NULL if there is none. */
+struct guarded {
+	void *start;
+	size_t size;
+	struct slot *slot;
+};
+
+/* Once is enough for a process. Return: 0, or an error. */
+int guard_install(void);
+
+/* Guard a mapping from then on. Return: 0, or -ENOMEM. */
+int guard_add(struct guarded *guarded, void *start, size_t size);
+
+/* Unmap it. */
+void guard_unmap(struct guarded *guarded);
+
+/* Was something of it touched that is gone? */
+bool guard_is_broken(const struct guarded *guarded);
+
+#endif

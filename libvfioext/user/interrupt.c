@@ -1,0 +1,340 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+/* Interrupts: what a client wants to be signaled. */
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/vfio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include "server.h"
+
+#define VECTORS_MAX 4096
+
+static void irq_clear(struct user_irq *irq)
+{
+	unsigned int i;
+
+	for (i = 0; i < irq->count; i++)
+		if (irq->vectors[i].fd >= 0)
+			close(irq->vectors[i].fd);
+	free(irq->vectors);
+	irq->vectors = NULL;
+	irq->count = 0;
+}
+
+int vfioext_user_device_set_irq(struct vfioext_user_device *device, unsigned int irq,
+				unsigned int count, uint32_t flags)
+{
+	struct vector *vectors;
+	struct user_irq *kind;
+	unsigned int i;
+
+	if (irq >= VFIOEXT_USER_IRQS_MAX || count > VECTORS_MAX)
+		return -EINVAL;
+	if (device->session)
+		return -EBUSY;
+	vectors = calloc(count ? count : 1, sizeof(*vectors));
+	if (!vectors)
+		return -ENOMEM;
+	for (i = 0; i < count; i++)
+		vectors[i].fd = -1;
+	kind = &device->irqs[irq];
+	irq_clear(kind);
+	kind->device = device;
+	kind->flags = flags;
+	kind->count = count;
+	kind->vectors = vectors;
+	kind->unmask = -1;
+	while (device->nr_irqs <= irq)
+		device->irqs[device->nr_irqs++].unmask = -1;
+	return 0;
+}
+
+/*
+ * Threads may be about to signal what is there: the number stays, and stands for the
+ * new one from one moment to the next; without one, for an eventfd nobody reads.
+ */
+static int set_fd(struct vector *vector, int fd)
+{
+	int number = vector->fd, nobody = -1, ret = 0;
+
+	if (number < 0 && fd < 0)
+		return 0;
+	if (number < 0) {
+		number = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+		if (number < 0)
+			return -errno;
+		vector->fd = number;
+		vector->listened = true;
+		return 0;
+	}
+	if (fd < 0) {
+		vector->listened = false;
+		nobody = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+		fd = nobody;
+	}
+	if (fd < 0 || dup3(fd, number, O_CLOEXEC) < 0)
+		ret = -errno;
+	else
+		vector->listened = nobody < 0;
+	if (nobody >= 0)
+		close(nobody);
+	return ret;
+}
+
+static int signal_vector(const struct vector *vector)
+{
+	const uint64_t one = 1;
+
+	if (!vector->listened)
+		return -ENOENT;
+	/* One that cannot count any further is signaled as it is. */
+	if (write(vector->fd, &one, sizeof(one)) < 0 && errno != EAGAIN)
+		return -errno;
+	return 0;
+}
+
+static struct vector *find_vector(const struct vfioext_user_device *device, unsigned int irq,
+				  unsigned int vector)
+{
+	if (irq >= device->nr_irqs || vector >= device->irqs[irq].count)
+		return NULL;
+	return &device->irqs[irq].vectors[vector];
+}
+
+static int trigger(const struct user_irq *irq, struct vector *vector)
+{
+	if (vector->masked) {
+		vector->pending = true;
+		/* It may have been unmasked just before that was seen. */
+		if (vector->masked || !atomic_exchange(&vector->pending, false))
+			return 0;
+	}
+	if (irq->flags & VFIO_IRQ_INFO_AUTOMASKED)
+		vector->masked = true;
+	return signal_vector(vector);
+}
+
+int vfioext_user_irq_trigger(struct vfioext_user_device *device, unsigned int irq,
+			     unsigned int vector)
+{
+	struct vector *at = find_vector(device, irq, vector);
+
+	return at ? trigger(&device->irqs[irq], at) : -EINVAL;
+}
+
+int vfioext_user_irq_eventfd(struct vfioext_user_device *device, unsigned int irq,
+			     unsigned int vector)
+{
+	const struct vector *at = find_vector(device, irq, vector);
+
+	if (!at)
+		return -EINVAL;
+	return at->fd >= 0 ? at->fd : -ENOENT;
+}
+
+static void set_masked(struct user_irq *irq, unsigned int vector, bool masked)
+{
+	struct vector *at = &irq->vectors[vector];
+	struct vfioext_user_device *device = irq->device;
+
+	at->masked = masked;
+	if (device->ops->irq_masked)
+		device->ops->irq_masked(device, (unsigned int)(irq - device->irqs), vector, masked);
+	if (!masked && atomic_exchange(&at->pending, false))
+		trigger(irq, at);
+}
+
+/* The client's eventfd that unmasks the first vector, as KVM writes to it. */
+static void on_unmask(struct source *source, uint32_t events)
+{
+	struct user_irq *irq = (struct user_irq *)source;
+	eventfd_t count;
+
+	(void)events;
+	if (!eventfd_read(irq->unmask, &count) && irq->count)
+		set_masked(irq, 0, false);
+}
+
+static void drop_unmask(struct user_irq *irq)
+{
+	if (irq->unmask < 0)
+		return;
+	server_forget(irq->device->server, &irq->source);
+	close(irq->unmask);
+	irq->unmask = -1;
+}
+
+static int set_unmask(struct user_irq *irq, int fd)
+{
+	int flags, ret;
+
+	drop_unmask(irq);
+	if (fd < 0)
+		return 0;
+	irq->unmask = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+	if (irq->unmask < 0)
+		return -errno;
+	irq->source.ready = on_unmask;
+	/* It is shared with who writes to it, and we alone read. */
+	flags = fcntl(irq->unmask, F_GETFL);
+	ret = fcntl(irq->unmask, F_SETFL, flags | O_NONBLOCK) ? -errno :
+	      server_watch(irq->device->server, irq->unmask, EPOLLIN, &irq->source);
+	if (ret)
+		drop_unmask(irq);
+	return ret;
+}
+
+static void disable(struct user_irq *irq)
+{
+	unsigned int i;
+
+	drop_unmask(irq);
+	for (i = 0; i < irq->count; i++) {
+		set_fd(&irq->vectors[i], -1);
+		irq->vectors[i].masked = false;
+		irq->vectors[i].pending = false;
+	}
+}
+
+void irqs_detach(struct vfioext_user_device *device)
+{
+	unsigned int i;
+
+	for (i = 0; i < device->nr_irqs; i++)
+		disable(&device->irqs[i]);
+}
+
+void irqs_free(struct vfioext_user_device *device)
+{
+	unsigned int i;
+
+	for (i = 0; i < device->nr_irqs; i++) {
+		drop_unmask(&device->irqs[i]);
+		irq_clear(&device->irqs[i]);
+	}
+}
+
+int command_irq_info(struct session *session, struct message *message)
+{
+	const struct vfioext_user_device *device = session->device;
+	struct vfio_user_irq_info info;
+	void *body;
+
+	if (message->size < sizeof(info))
+		return -EINVAL;
+	memcpy(&info, message->body, sizeof(info));
+	if (info.argsz < sizeof(info) || info.index >= device->nr_irqs)
+		return -EINVAL;
+	info.argsz = sizeof(info);
+	info.flags = device->irqs[info.index].flags;
+	info.count = device->irqs[info.index].count;
+	body = session_reply(session, message, sizeof(info));
+	if (!body)
+		return -ENOMEM;
+	memcpy(body, &info, sizeof(info));
+	return 0;
+}
+
+static bool is_one_of(uint32_t flags, uint32_t mask)
+{
+	uint32_t bits = flags & mask;
+
+	return bits && !(bits & (bits - 1));
+}
+
+/* What the message says agrees with itself and with what there is. */
+static int check_set(const struct user_irq *irq, const struct vfio_irq_set *set, size_t data,
+		     const struct message *message)
+{
+	uint32_t known = VFIO_IRQ_SET_DATA_TYPE_MASK | VFIO_IRQ_SET_ACTION_TYPE_MASK;
+	bool bools = set->flags & VFIO_IRQ_SET_DATA_BOOL;
+	bool eventfds = set->flags & VFIO_IRQ_SET_DATA_EVENTFD;
+
+	if (set->flags & ~known || !is_one_of(set->flags, VFIO_IRQ_SET_DATA_TYPE_MASK) ||
+	    !is_one_of(set->flags, VFIO_IRQ_SET_ACTION_TYPE_MASK))
+		return -EINVAL;
+	if (set->start > irq->count || set->count > irq->count - set->start)
+		return -EINVAL;
+	if (!set->count && !(set->flags & VFIO_IRQ_SET_DATA_NONE && !set->start))
+		return -EINVAL;
+	if (bools && data < set->count)
+		return -EINVAL;
+	if (message->nr_fds && (!eventfds || message->nr_fds != set->count))
+		return -EINVAL;
+	if (!(set->flags & VFIO_IRQ_SET_ACTION_TRIGGER) && !(irq->flags & VFIO_IRQ_INFO_MASKABLE))
+		return -EINVAL;
+	return 0;
+}
+
+static int set_eventfds(struct user_irq *irq, const struct vfio_irq_set *set,
+			const struct message *message)
+{
+	uint32_t i;
+	int ret = 0;
+
+	if (set->flags & VFIO_IRQ_SET_ACTION_UNMASK)
+		return set->start || set->count != 1 ? -EINVAL :
+		       set_unmask(irq, message->nr_fds ? message->fds[0] : -1);
+	/* That one is told of masking is of no use to anybody. */
+	if (set->flags & VFIO_IRQ_SET_ACTION_MASK)
+		return -ENOTSUP;
+	for (i = 0; i < set->count && !ret; i++)
+		ret = set_fd(&irq->vectors[set->start + i], message->nr_fds ? message->fds[i] : -1);
+	return ret;
+}
+
+/* Those that a bool stands for, or all. One that nobody listens to is no error. */
+static void act(struct user_irq *irq, const struct vfio_irq_set *set, const uint8_t *bools)
+{
+	uint32_t i;
+
+	for (i = 0; i < set->count; i++) {
+		if (bools && !bools[i])
+			continue;
+		if (set->flags & VFIO_IRQ_SET_ACTION_TRIGGER)
+			signal_vector(&irq->vectors[set->start + i]);
+		else
+			set_masked(irq, set->start + i, set->flags & VFIO_IRQ_SET_ACTION_MASK);
+	}
+}
+
+static int set_irqs(struct user_irq *irq, const struct vfio_irq_set *set, const uint8_t *data,
+		    const struct message *message)
+{
+	if (set->flags & VFIO_IRQ_SET_DATA_EVENTFD)
+		return set_eventfds(irq, set, message);
+	if (!set->count && set->flags & VFIO_IRQ_SET_ACTION_TRIGGER)
+		disable(irq);
+	else
+		act(irq, set, set->flags & VFIO_IRQ_SET_DATA_BOOL ? data : NULL);
+	return 0;
+}
+
+int command_set_irqs(struct session *session, struct message *message)
+{
+	struct vfioext_user_device *device = session->device;
+	struct vfio_irq_set set;
+	size_t data;
+	int ret;
+
+	if (message->size < sizeof(set))
+		return -EINVAL;
+	memcpy(&set, message->body, sizeof(set));
+	data = message->size - sizeof(set);
+	if (set.argsz < sizeof(set) || set.index >= device->nr_irqs)
+		return -EINVAL;
+	ret = check_set(&device->irqs[set.index], &set, data, message);
+	if (ret)
+		return ret;
+	if (device->ops->set_irqs)
+		ret = device->ops->set_irqs(device, (const struct vfio_irq_set *)message->body,
+					    message->fds, message->nr_fds);
+	else
+		ret = set_irqs(&device->irqs[set.index], &set, message->body + sizeof(set), message);
+	if (ret)
+		return ret;
+	return session_reply(session, message, 0) ? 0 : -ENOMEM;
+}

@@ -1,0 +1,301 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "memory.h"
+
+/* What is said in VFIO_USER_VERSION. */
+#define MAPS_MAX 65535
+#define PAGE 4096
+
+void memory_init(struct memory *memory)
+{
+	memset(memory, 0, sizeof(*memory));
+	pthread_mutex_init(&memory->lock, NULL);
+}
+
+static void map_free(struct memory_map *map)
+{
+	guard_unmap(&map->mapped);
+	if (map->fd >= 0)
+		close(map->fd);
+	free(map);
+}
+
+void memory_destroy(struct memory *memory)
+{
+	while (memory->nr)
+		map_free(memory->list[--memory->nr]);
+	free(memory->list);
+	pthread_mutex_destroy(&memory->lock);
+}
+
+/* The first that ends behind an address. The lock is held. */
+static size_t find(const struct memory *memory, uint64_t iova)
+{
+	size_t low = 0, high = memory->nr, middle;
+	const struct vfioext_user_memory *public;
+
+	while (low < high) {
+		middle = low + (high - low) / 2;
+		public = &memory->list[middle]->public;
+		if (public->iova + (public->size - 1) < iova)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return low;
+}
+
+/* Does a regular file have that much? Of others only the kernel knows. */
+static int check_file(const struct memory_file *file, uint64_t size)
+{
+	struct stat status;
+
+	if (fstat(file->fd, &status))
+		return -errno;
+	if (file->offset + size < size || file->offset + size > INT64_MAX)
+		return -EINVAL;
+	if (S_ISREG(status.st_mode) && (uint64_t)status.st_size < file->offset + size)
+		return -EINVAL;
+	return 0;
+}
+
+static int map_file(struct memory_map *map, const struct memory_file *file)
+{
+	struct vfioext_user_memory *public = &map->public;
+	int prot = 0, ret;
+	void *at;
+
+	if (public->flags & VFIOEXT_USER_READ)
+		prot |= PROT_READ;
+	if (public->flags & VFIOEXT_USER_WRITE)
+		prot |= PROT_WRITE;
+	at = mmap(NULL, public->size, prot, MAP_SHARED | MAP_NORESERVE, file->fd,
+		  (off_t)file->offset);
+	if (at == MAP_FAILED)
+		return -errno;
+	ret = guard_add(&map->mapped, at, public->size);
+	if (ret) {
+		munmap(at, public->size);
+		return ret;
+	}
+	public->vaddr = at;
+	return 0;
+}
+
+static int map_new(const struct vfioext_user_memory *public, const struct memory_file *file,
+		   struct memory_map **map)
+{
+	struct memory_map *new = calloc(1, sizeof(*new));
+	int ret = 0;
+
+	if (!new)
+		return -ENOMEM;
+	new->public = *public;
+	new->public.vaddr = NULL;
+	new->fd = -1;
+	new->offset = file->offset;
+	if (file->fd >= 0)
+		ret = check_file(file, public->size);
+	if (!ret && file->fd >= 0 && file->mappable)
+		ret = map_file(new, file);
+	if (!ret && file->fd >= 0 && !file->mappable) {
+		new->fd = fcntl(file->fd, F_DUPFD_CLOEXEC, 0);
+		ret = new->fd < 0 ? -errno : 0;
+	}
+	if (ret) {
+		map_free(new);
+		return ret;
+	}
+	*map = new;
+	return 0;
+}
+
+static int make_room(struct memory *memory)
+{
+	size_t room = memory->room ? memory->room * 2 : 64;
+	struct memory_map **more;
+
+	if (memory->nr < memory->room)
+		return 0;
+	more = realloc(memory->list, room * sizeof(struct memory_map *));
+	if (!more)
+		return -ENOMEM;
+	memory->list = more;
+	memory->room = room;
+	return 0;
+}
+
+/* The lock is held. */
+static int insert(struct memory *memory, struct memory_map *map)
+{
+	const struct vfioext_user_memory *public = &map->public;
+	size_t at = find(memory, public->iova);
+	int ret;
+
+	if (at < memory->nr && memory->list[at]->public.iova <= public->iova + (public->size - 1))
+		return -EEXIST;
+	if (memory->nr == MAPS_MAX)
+		return -ENOSPC;
+	ret = make_room(memory);
+	if (ret)
+		return ret;
+	memmove(&memory->list[at + 1], &memory->list[at],
+		(memory->nr - at) * sizeof(struct memory_map *));
+	memory->list[at] = map;
+	memory->nr++;
+	return 0;
+}
+
+int memory_add(struct memory *memory, const struct vfioext_user_memory *public,
+	       const struct memory_file *file)
+{
+	struct memory_map *map;
+	int ret;
+
+	if (!public->size || public->size % PAGE || public->iova % PAGE ||
+	    public->iova + (public->size - 1) < public->iova || public->size > SIZE_MAX)
+		return -EINVAL;
+	ret = map_new(public, file, &map);
+	if (ret)
+		return ret;
+	pthread_mutex_lock(&memory->lock);
+	ret = insert(memory, map);
+	pthread_mutex_unlock(&memory->lock);
+	if (ret)
+		map_free(map);
+	return ret;
+}
+
+/* The lock is held. Return: its place, or -1. */
+static ssize_t find_exact(const struct memory *memory, uint64_t iova, uint64_t size)
+{
+	size_t at = find(memory, iova);
+
+	if (at == memory->nr || memory->list[at]->public.iova != iova ||
+	    memory->list[at]->public.size != size)
+		return -1;
+	return (ssize_t)at;
+}
+
+int memory_remove(struct memory *memory, uint64_t iova, uint64_t size)
+{
+	struct memory_map *map = NULL;
+	bool used = false;
+	ssize_t at;
+
+	pthread_mutex_lock(&memory->lock);
+	at = find_exact(memory, iova, size);
+	if (at >= 0) {
+		map = memory->list[at];
+		memory->nr--;
+		memmove(&memory->list[at], &memory->list[at + 1],
+			(memory->nr - (size_t)at) * sizeof(struct memory_map *));
+		used = map->users;
+		map->dying = used;
+		memory->nr_dying += used;
+	}
+	pthread_mutex_unlock(&memory->lock);
+	if (!map)
+		return -ENOENT;
+	if (!used)
+		map_free(map);
+	return used;
+}
+
+bool memory_get(struct memory *memory, uint64_t iova, uint64_t size,
+		struct vfioext_user_memory *public)
+{
+	ssize_t at;
+
+	pthread_mutex_lock(&memory->lock);
+	at = find_exact(memory, iova, size);
+	if (at >= 0)
+		*public = memory->list[at]->public;
+	pthread_mutex_unlock(&memory->lock);
+	return at >= 0;
+}
+
+/* The last is removed at the least cost. */
+bool memory_first(struct memory *memory, struct vfioext_user_memory *public)
+{
+	bool any;
+
+	pthread_mutex_lock(&memory->lock);
+	any = memory->nr;
+	if (any)
+		*public = memory->list[memory->nr - 1]->public;
+	pthread_mutex_unlock(&memory->lock);
+	return any;
+}
+
+bool memory_is_dying(struct memory *memory)
+{
+	bool dying;
+
+	pthread_mutex_lock(&memory->lock);
+	dying = memory->nr_dying;
+	pthread_mutex_unlock(&memory->lock);
+	return dying;
+}
+
+static bool is_in(const struct memory *memory, size_t at, uint64_t iova)
+{
+	return at < memory->nr && iova - memory->list[at]->public.iova < memory->list[at]->public.size;
+}
+
+struct memory_map *memory_use(struct memory *memory, uint64_t iova, uint32_t flags, int *error)
+{
+	struct memory_map *map = NULL;
+	size_t at;
+
+	pthread_mutex_lock(&memory->lock);
+	at = memory->last;
+	if (!is_in(memory, at, iova))
+		at = find(memory, iova);
+	if (!is_in(memory, at, iova)) {
+		*error = -ENOENT;
+	} else if ((memory->list[at]->public.flags & flags) != flags) {
+		*error = -EACCES;
+	} else {
+		memory->last = at;
+		map = memory->list[at];
+		map->users++;
+	}
+	pthread_mutex_unlock(&memory->lock);
+	return map;
+}
+
+bool memory_unuse(struct memory *memory, struct memory_map *map)
+{
+	bool last;
+
+	pthread_mutex_lock(&memory->lock);
+	last = !--map->users && map->dying;
+	memory->nr_dying -= last;
+	pthread_mutex_unlock(&memory->lock);
+	if (last)
+		map_free(map);
+	return last;
+}
+
+int memory_copy(struct memory *memory, struct vfioext_user_memory **list, size_t *nr)
+{
+	struct vfioext_user_memory *copy;
+	size_t i;
+
+	pthread_mutex_lock(&memory->lock);
+	copy = malloc((memory->nr ? memory->nr : 1) * sizeof(*copy));
+	for (i = 0; copy && i < memory->nr; i++)
+		copy[i] = memory->list[i]->public;
+	*nr = copy ? memory->nr : 0;
+	pthread_mutex_unlock(&memory->lock);
+	*list = copy;
+	return copy ? 0 : -ENOMEM;
+}

@@ -1,0 +1,93 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* What a client lets a device see of its memory. */
+#ifndef LIBVFIOEXT_USER_MEMORY_H
+#define LIBVFIOEXT_USER_MEMORY_H
+
+#include <pthread.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <vfioext/user.h>
+
+#include "guard.h"
+
+/*
+ * @public: as the device gets to see it
+ * @mapped: where its file is mapped
+ * @fd: its file if it is read and written, not mapped; else -1
+ * @offset: where it is in the file
+ * @users: who use it
+ * @dying: it is not in the list any longer
+ */
+struct memory_map {
+	struct vfioext_user_memory public;
+	struct guarded mapped;
+	int fd;
+	uint64_t offset;
+	unsigned int users;
+	bool dying;
+};
+
+/*
+ * @lock: protects all of it
+ * @list: in ascending order; nothing overlaps
+ * @nr: how many
+ * @room: for so many
+ * @last: where something was found last
+ * @nr_dying: how many are in use that are not in the list any longer
+ */
+struct memory {
+	pthread_mutex_t lock;
+	struct memory_map **list;
+	size_t nr;
+	size_t room;
+	size_t last;
+	size_t nr_dying;
+};
+
+void memory_init(struct memory *memory);
+void memory_destroy(struct memory *memory);
+
+/* A file behind memory; @fd is -1 for none. It stays the caller's. */
+struct memory_file {
+	int fd;
+	uint64_t offset;
+	bool mappable;
+};
+
+/*
+ * Return: 0; -EINVAL if it cannot be: off the pages, or more than is in the file;
+ * -EEXIST if it overlaps; -ENOSPC if there are too many; -ENOMEM; or mmap()'s error.
+ */
+int memory_add(struct memory *memory, const struct vfioext_user_memory *public,
+	       const struct memory_file *file);
+
+/*
+ * Remove exactly that. Return: 1 if it is in use and goes with its last user, 0 if not,
+ * -ENOENT if there is none.
+ */
+int memory_remove(struct memory *memory, uint64_t iova, uint64_t size);
+
+/* The one that begins exactly there. Return: false if there is none. */
+bool memory_get(struct memory *memory, uint64_t iova, uint64_t size,
+		struct vfioext_user_memory *public);
+
+/* All of it; to be freed. Return: 0, or -ENOMEM. */
+int memory_copy(struct memory *memory, struct vfioext_user_memory **list, size_t *nr);
+
+/* Any one. Return: false if there is none. */
+bool memory_first(struct memory *memory, struct vfioext_user_memory *public);
+
+/* Are some gone from the list, and still in use? */
+bool memory_is_dying(struct memory *memory);
+
+/*
+ * The memory that an address is in, and is used from then on.
+ * Return: NULL with -ENOENT, -EACCES.
+ */
+struct memory_map *memory_use(struct memory *memory, uint64_t iova, uint32_t flags, int *error);
+
+/* Return: true if it was the last use of what is dying. */
+bool memory_unuse(struct memory *memory, struct memory_map *map);
+
+#endif

@@ -1,0 +1,204 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#ifndef LIBVFIOEXT_USER_SERVER_H
+#define LIBVFIOEXT_USER_SERVER_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <sys/epoll.h>
+#include <vfioext/user.h>
+
+#include "../listener.h"
+#include "channel.h"
+#include "memory.h"
+#include "version.h"
+
+/* Events that are taken at once. */
+#define EVENTS_MAX 64
+
+/* Commands of a session that are dealt with in one turn. */
+#define TURN_MAX 256
+
+/* Clients that are told that another one is there. */
+#define REFUSED_MAX 16
+
+/* What the epoll of a server tells of; the first member of what it belongs to. */
+struct source {
+	void (*ready)(struct source *source, uint32_t events);
+};
+
+/*
+ * @wake: eventfd: something is left to be done without input
+ * @events: that were taken; @at_event is the next of @nr_events
+ * @only: the session that alone had input last time
+ * @turns: how often it alone was looked at since
+ */
+struct vfioext_user {
+	struct source source;
+	struct vfioext *ctx;
+	vfioext_user_log_fn log;
+	void *data;
+	int epoll;
+	int wake;
+	struct vfioext_user_device *devices;
+	struct epoll_event events[EVENTS_MAX];
+	unsigned int at_event;
+	unsigned int nr_events;
+	struct session *only;
+	unsigned int turns;
+};
+
+/* What the client was given of a region, and what of it needs no callback. */
+struct user_region {
+	struct vfioext_user_region public;
+	struct vfioext_area *areas;
+	struct vfioext_user_io_fd *io_fds;
+	size_t nr_io_fds;
+};
+
+/*
+ * A vector.
+ * @fd: what is signaled, -1 if nothing ever was. The number stays, so that no lock is
+ *	needed: when the client takes its eventfd away the number stands for another.
+ * @listened: the client gave an eventfd
+ */
+struct vector {
+	atomic_int fd;
+	atomic_bool listened;
+	atomic_bool masked;
+	atomic_bool pending;
+};
+
+/*
+ * A kind of interrupts.
+ * @unmask: eventfd of the client that unmasks the first vector, in the epoll
+ */
+struct user_irq {
+	struct source source;
+	struct vfioext_user_device *device;
+	uint32_t flags;
+	unsigned int count;
+	struct vector *vectors;
+	int unmask;
+};
+
+struct user_pci;
+
+/*
+ * @listener: where it is served; its fd is -1 if it is not
+ * @session: the client's, or NULL
+ * @refused: sessions of others, which only hear that
+ * @pci: its configuration space, if the library keeps it
+ */
+struct vfioext_user_device {
+	struct source source;
+	struct vfioext_user *server;
+	struct vfioext_user_device *next;
+	const struct vfioext_user_ops *ops;
+	void *data;
+	bool is_pci;
+	struct listener listener;
+	struct session *session;
+	struct session *refused;
+	unsigned int nr_refused;
+	unsigned int nr_regions;
+	struct user_region regions[VFIOEXT_USER_REGIONS_MAX];
+	unsigned int nr_irqs;
+	struct user_irq irqs[VFIOEXT_USER_IRQS_MAX];
+	struct memory memory;
+	struct user_pci *pci;
+};
+
+struct transfer;
+
+/*
+ * A client.
+ * @channel: its connection
+ * @events: what the epoll waits for on it
+ * @twin: the second one, which transfers go over; its fd is -1 if there is none
+ * @agreed: on a version
+ * @peer: what it said of itself
+ * @deferred: header and body of what is answered later; nothing else is done meanwhile
+ * @queued: transfers that are to be sent; @sent: that wait for an answer
+ */
+struct session {
+	struct source source;
+	struct channel channel;
+	uint32_t events;
+	struct twin {
+		struct source source;
+		struct session *session;
+		struct channel channel;
+		uint32_t events;
+	} twin;
+	struct vfioext_user_device *device;
+	struct session *next;
+	bool refused;
+	bool agreed;
+	bool doomed;
+	struct capabilities peer;
+	bool is_deferred;
+	struct vfio_user_header deferred;
+	struct vfio_user_dma_unmap deferred_unmap;
+	struct transfer *queued;
+	struct transfer *sent;
+	unsigned int nr_sent;
+	uint16_t next_id;
+};
+
+/* server.c */
+void server_log(const struct vfioext_user *server, const char *format, ...)
+	__attribute__((format(printf, 2, 3)));
+void server_wake(const struct vfioext_user *server);
+int server_watch(const struct vfioext_user *server, int fd, uint32_t events,
+		 struct source *source);
+void server_forget(struct vfioext_user *server, struct source *source);
+
+/* session.c: Return: 0, or an error, and then the descriptor is the caller's. */
+int session_new(struct vfioext_user_device *device, int fd, bool refused);
+void session_free(struct session *session);
+/* Wait for input of it alone for a moment. Return: true if there was some. */
+bool session_wait(struct session *session);
+/* Something was answered later, or can be. */
+void session_resume(struct session *session);
+/* Room for the body of an answer. Return: NULL without memory. */
+void *session_reply(struct session *session, const struct message *message, size_t size);
+void session_reply_fds(struct session *session, const int *fds, size_t nr);
+
+/* Send what there is on the second socket. */
+void twin_flush(struct session *session);
+
+/* Commands. Return: 0 when they are answered, -EINPROGRESS if that is to come, an error. */
+int command_info(struct session *session, struct message *message);
+int command_region_info(struct session *session, struct message *message);
+int command_region_io_fds(struct session *session, struct message *message);
+int command_irq_info(struct session *session, struct message *message);
+int command_set_irqs(struct session *session, struct message *message);
+int command_region_read(struct session *session, struct message *message);
+int command_region_write(struct session *session, struct message *message);
+int command_write_multi(struct session *session, struct message *message);
+int command_dma_map(struct session *session, struct message *message);
+int command_dma_unmap(struct session *session, struct message *message);
+int command_feature(struct session *session, struct message *message);
+int command_migration_read(struct session *session, struct message *message);
+int command_migration_write(struct session *session, struct message *message);
+
+/* interrupt.c */
+void irqs_detach(struct vfioext_user_device *device);
+void irqs_free(struct vfioext_user_device *device);
+
+/* region.c */
+void regions_free(struct vfioext_user_device *device);
+
+/* transfer.c */
+void transfers_send(struct session *session);
+void transfers_fail(struct session *session, int error);
+/* Return: 0, or -EPROTO if it answers nothing that was asked. */
+int transfer_answer(struct session *session, const struct message *message);
+
+/* pci.c: Return: 1 if it is the configuration space and done with, 0 if not, an error. */
+int pci_access(struct vfioext_user_device *device, unsigned int region, void *buffer,
+	       size_t count, uint64_t offset, bool write);
+void pci_reset(struct vfioext_user_device *device);
+void pci_free(struct vfioext_user_device *device);
+
+#endif

@@ -1,0 +1,491 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+/* A client: what it says is taken apart here, and answered. */
+#include <errno.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "server.h"
+
+typedef int (*command_fn)(struct session *session, struct message *message);
+
+static struct session *session_of_twin(struct source *source)
+{
+	return ((struct twin *)source)->session;
+}
+
+/* Input is of use only if something can be done with it. */
+static void update_events(struct session *session)
+{
+	struct channel *channel = &session->channel;
+	uint32_t events = 0;
+
+	if (!session->is_deferred && !channel_is_clogged(channel))
+		events |= EPOLLIN;
+	if (channel_unsent(channel))
+		events |= EPOLLOUT;
+	if (events == session->events)
+		return;
+	session->events = events;
+	if (server_watch(session->device->server, channel->fd, events, &session->source))
+		session->doomed = true;
+}
+
+static void update_twin_events(struct session *session)
+{
+	uint32_t events = EPOLLIN | (channel_unsent(&session->twin.channel) ? EPOLLOUT : 0);
+
+	if (session->twin.channel.fd < 0 || events == session->twin.events)
+		return;
+	session->twin.events = events;
+	if (server_watch(session->device->server, session->twin.channel.fd, events,
+			 &session->twin.source))
+		session->doomed = true;
+}
+
+void twin_flush(struct session *session)
+{
+	int ret;
+
+	if (session->twin.channel.fd < 0)
+		return;
+	ret = channel_flush(&session->twin.channel);
+	if (ret && ret != -EAGAIN)
+		session->doomed = true;
+	update_twin_events(session);
+}
+
+static bool wants_no_reply(const struct vfio_user_header *header)
+{
+	return header->flags & VFIO_USER_NO_REPLY;
+}
+
+void *session_reply(struct session *session, const struct message *message, size_t size)
+{
+	struct vfio_user_header header = message->header;
+
+	header.flags = VFIO_USER_REPLY;
+	header.error = 0;
+	return channel_put(&session->channel, &header, size);
+}
+
+void session_reply_fds(struct session *session, const int *fds, size_t nr)
+{
+	channel_put_fds(&session->channel, fds, nr);
+}
+
+/* An error is a header alone. */
+static void reply_error(struct session *session, const struct vfio_user_header *to, int error)
+{
+	struct vfio_user_header header = *to;
+
+	header.flags = VFIO_USER_REPLY | VFIO_USER_ERROR;
+	header.error = (uint32_t)-error;
+	if (!channel_put(&session->channel, &header, 0))
+		session->doomed = true;
+}
+
+/* The second socket: what we keep of it, and what the client gets. */
+static int make_twin(struct session *session, int *theirs)
+{
+	int fds[2], ret;
+
+	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds))
+		return -errno;
+	ret = channel_open(&session->twin.channel, fds[0]);
+	if (ret) {
+		close(fds[0]);
+		close(fds[1]);
+		return ret;
+	}
+	update_twin_events(session);
+	*theirs = fds[1];
+	return 0;
+}
+
+/* No more than the client offers. */
+static char *format_ours(const struct session *session, bool twin)
+{
+	struct capabilities ours = {
+		.max_msg_fds = CHANNEL_FDS,
+		.max_data_xfer_size = CHANNEL_DATA_MAX,
+		.max_dma_maps = 65535,
+		.pgsizes = 4096,
+		.write_multiple = session->peer.write_multiple,
+		.twin_socket = twin,
+		.twin_index = 0,
+	};
+
+	return capabilities_format(&ours);
+}
+
+static int answer_version(struct session *session, const struct message *message)
+{
+	struct vfio_user_version version = { VFIO_USER_MAJOR, VFIO_USER_MINOR };
+	bool twin = session->peer.twin_socket && session->peer.max_msg_fds;
+	char *json;
+	uint8_t *body;
+	size_t size;
+	int theirs = -1;
+
+	if (twin && make_twin(session, &theirs))
+		twin = false;
+	json = format_ours(session, twin);
+	size = json ? strlen(json) + 1 : 0;
+	body = session_reply(session, message, sizeof(version) + size);
+	if (body) {
+		memcpy(body, &version, sizeof(version));
+		if (json)
+			memcpy(body + sizeof(version), json, size);
+	}
+	free(json);
+	if (!twin)
+		return body ? 0 : -ENOMEM;
+	if (body) {
+		session_reply_fds(session, &theirs, 1);
+		/* It is of a new connection, and so there is room for it. */
+		if (channel_flush(&session->channel))
+			session->doomed = true;
+	}
+	close(theirs);
+	return body ? 0 : -ENOMEM;
+}
+
+static int command_version(struct session *session, struct message *message)
+{
+	struct vfioext_user_device *device = session->device;
+	struct vfio_user_version version;
+	int ret;
+
+	if (session->refused)
+		return -EBUSY;
+	if (session->agreed || message->size < sizeof(version))
+		return -EINVAL;
+	memcpy(&version, message->body, sizeof(version));
+	if (version.major != VFIO_USER_MAJOR)
+		return -EINVAL;
+	ret = capabilities_parse(&session->peer, message->body + sizeof(version),
+				 message->size - sizeof(version));
+	if (!ret)
+		ret = answer_version(session, message);
+	if (ret)
+		return ret;
+	session->agreed = true;
+	server_log(device->server, "%s: a client is attached", device->listener.path);
+	if (device->ops->attached)
+		device->ops->attached(device);
+	return 0;
+}
+
+static int command_reset(struct session *session, struct message *message)
+{
+	struct vfioext_user_device *device = session->device;
+	int ret;
+
+	if (!device->ops->reset)
+		return -ENOTSUP;
+	ret = device->ops->reset(device);
+	if (ret)
+		return ret;
+	pci_reset(device);
+	return session_reply(session, message, 0) ? 0 : -ENOMEM;
+}
+
+static const command_fn commands[] = {
+	[VFIO_USER_VERSION] = command_version,
+	[VFIO_USER_DMA_MAP] = command_dma_map,
+	[VFIO_USER_DMA_UNMAP] = command_dma_unmap,
+	[VFIO_USER_DEVICE_GET_INFO] = command_info,
+	[VFIO_USER_DEVICE_GET_REGION_INFO] = command_region_info,
+	[VFIO_USER_DEVICE_GET_REGION_IO_FDS] = command_region_io_fds,
+	[VFIO_USER_DEVICE_GET_IRQ_INFO] = command_irq_info,
+	[VFIO_USER_DEVICE_SET_IRQS] = command_set_irqs,
+	[VFIO_USER_REGION_READ] = command_region_read,
+	[VFIO_USER_REGION_WRITE] = command_region_write,
+	[VFIO_USER_DEVICE_RESET] = command_reset,
+	[VFIO_USER_REGION_WRITE_MULTI] = command_write_multi,
+	[VFIO_USER_DEVICE_FEATURE] = command_feature,
+	[VFIO_USER_MIG_DATA_READ] = command_migration_read,
+	[VFIO_USER_MIG_DATA_WRITE] = command_migration_write,
+};
+
+static int run_command(struct session *session, struct message *message)
+{
+	uint16_t command = message->header.command;
+	size_t nr = sizeof(commands) / sizeof(commands[0]);
+
+	if (!session->agreed && command != VFIO_USER_VERSION)
+		return -EPROTO;
+	if (message->header.flags & VFIO_USER_ERROR)
+		return -EINVAL;
+	if (message->fds_lost)
+		return -EMFILE;
+	if (command >= nr || !commands[command])
+		return -ENOSYS;
+	return commands[command](session, message);
+}
+
+/* Without a version there is nothing more to be said. */
+static void handle_command(struct session *session, struct message *message)
+{
+	struct vfioext_user_device *device = session->device;
+	struct channel *channel = &session->channel;
+	size_t mark = channel->out_end;
+	int ret;
+
+	ret = run_command(session, message);
+	if (ret == -EINPROGRESS) {
+		session->is_deferred = true;
+		session->deferred = message->header;
+		return;
+	}
+	if (ret || wants_no_reply(&message->header))
+		channel_rewind(channel, mark);
+	if (ret && !wants_no_reply(&message->header))
+		reply_error(session, &message->header, ret);
+	if (session->agreed)
+		return;
+	if (!session->refused)
+		server_log(device->server, "%s: a client did not agree on a version: %s",
+			   device->listener.path, strerror(-ret));
+	session->doomed = true;
+}
+
+static void handle(struct session *session, struct message *message)
+{
+	uint32_t type = message->header.flags & VFIO_USER_TYPE;
+
+	if (type == VFIO_USER_COMMAND) {
+		handle_command(session, message);
+	} else if (type != VFIO_USER_REPLY || session->twin.channel.fd >= 0 ||
+		   transfer_answer(session, message)) {
+		server_log(session->device->server, "%s: a client sends what is neither a command nor an answer",
+			   session->device->listener.path);
+		session->doomed = true;
+	}
+}
+
+/*
+ * What was received, as far as answers go out. If there is more than a client's turn
+ * allows, the rest has to wait until others have had theirs.
+ */
+static void run_messages(struct session *session)
+{
+	struct channel *channel = &session->channel;
+	struct message message;
+	unsigned int turn = 0;
+	int ret = 0;
+
+	while (!session->doomed && !session->is_deferred && !channel_is_clogged(channel)) {
+		if (turn++ == TURN_MAX) {
+			server_wake(session->device->server);
+			break;
+		}
+		ret = channel_next(channel, &message);
+		if (ret <= 0)
+			break;
+		handle(session, &message);
+		channel_done(channel, &message);
+		if (session->queued)
+			transfers_send(session);
+	}
+	if (ret < 0)
+		session->doomed = true;
+}
+
+static void session_drop(struct session *session)
+{
+	struct vfioext_user_device *device = session->device;
+
+	if (session->agreed)
+		server_log(device->server, "%s: the client has gone", device->listener.path);
+	session_free(session);
+}
+
+/* All that was to be said is sent, if it can be, also to one that is dropped then. */
+static void finish(struct session *session)
+{
+	struct channel *channel = &session->channel;
+	int ret = channel_flush(channel);
+
+	if (ret && ret != -EAGAIN)
+		session->doomed = true;
+	if (channel->end && !session->is_deferred && !channel_is_clogged(channel) &&
+	    !channel_has_message(channel))
+		session->doomed = true;
+	if (!session->doomed)
+		update_events(session);
+	if (session->doomed)
+		session_drop(session);
+}
+
+void session_resume(struct session *session)
+{
+	struct vfio_user_header header = session->deferred;
+	void *body;
+
+	if (session->is_deferred) {
+		if (memory_is_dying(&session->device->memory))
+			return;
+		session->is_deferred = false;
+		header.flags = VFIO_USER_REPLY;
+		header.error = 0;
+		if (!wants_no_reply(&session->deferred)) {
+			body = channel_put(&session->channel, &header,
+					   sizeof(session->deferred_unmap));
+			if (body)
+				memcpy(body, &session->deferred_unmap,
+				       sizeof(session->deferred_unmap));
+			else
+				session->doomed = true;
+		}
+	}
+	transfers_send(session);
+	run_messages(session);
+	finish(session);
+}
+
+static void run(struct session *session)
+{
+	int ret = 0;
+
+	if (!channel_has_message(&session->channel))
+		ret = channel_receive(&session->channel, false);
+	if (ret && ret != -EAGAIN)
+		session->doomed = true;
+	run_messages(session);
+	finish(session);
+}
+
+static void on_client(struct source *source, uint32_t events)
+{
+	struct session *session = (struct session *)source;
+	struct vfioext_user *server = session->device->server;
+
+	/* It reads nothing of what it is still sent. */
+	if (events & (EPOLLERR | EPOLLHUP) && !(events & EPOLLIN))
+		session->doomed = true;
+	if (events & EPOLLOUT && channel_flush(&session->channel) == 0)
+		transfers_send(session);
+	if (server->nr_events == 1 && session->agreed)
+		server->only = session;
+	run(session);
+}
+
+bool session_wait(struct session *session)
+{
+	struct vfioext_user *server = session->device->server;
+
+	if (session->events != EPOLLIN || channel_has_message(&session->channel))
+		return false;
+	server->only = NULL;
+	if (channel_receive(&session->channel, true) == -EAGAIN)
+		return false;
+	server->only = session;
+	run_messages(session);
+	finish(session);
+	return true;
+}
+
+static void on_twin(struct source *source, uint32_t events)
+{
+	struct session *session = session_of_twin(source);
+	struct channel *channel = &session->twin.channel;
+	struct message message;
+	int ret;
+
+	(void)events;
+	ret = channel_receive(channel, false);
+	while (!ret && (ret = channel_next(channel, &message)) > 0) {
+		ret = transfer_answer(session, &message);
+		channel_done(channel, &message);
+	}
+	if ((ret < 0 && ret != -EAGAIN) || channel->end)
+		session->doomed = true;
+	transfers_send(session);
+	finish(session);
+}
+
+int session_new(struct vfioext_user_device *device, int fd, bool refused)
+{
+	struct session *session = calloc(1, sizeof(*session));
+	int ret;
+
+	if (!session)
+		return -ENOMEM;
+	session->source.ready = on_client;
+	session->twin.source.ready = on_twin;
+	session->twin.session = session;
+	session->twin.channel.fd = -1;
+	session->device = device;
+	session->refused = refused;
+	capabilities_init(&session->peer);
+	ret = channel_open(&session->channel, fd);
+	if (ret) {
+		free(session);
+		return ret;
+	}
+	session->events = EPOLLIN;
+	ret = server_watch(device->server, fd, EPOLLIN, &session->source);
+	if (ret) {
+		session->channel.fd = -1;
+		channel_close(&session->channel);
+		free(session);
+		return ret;
+	}
+	if (refused) {
+		session->next = device->refused;
+		device->refused = session;
+		device->nr_refused++;
+	} else {
+		device->session = session;
+	}
+	return 0;
+}
+
+static void unlink_refused(struct session *session)
+{
+	struct session **at = &session->device->refused;
+
+	while (*at != session)
+		at = &(*at)->next;
+	*at = session->next;
+	session->device->nr_refused--;
+}
+
+/* Of the device all goes that is the client's. */
+static void detach(struct session *session)
+{
+	struct vfioext_user_device *device = session->device;
+	struct vfioext_user_memory memory;
+
+	device->session = NULL;
+	transfers_fail(session, -ENOTCONN);
+	while (memory_first(&device->memory, &memory)) {
+		if (device->ops->dma_unmap)
+			device->ops->dma_unmap(device, &memory);
+		memory_remove(&device->memory, memory.iova, memory.size);
+	}
+	irqs_detach(device);
+	if (session->agreed && device->ops->detached)
+		device->ops->detached(device);
+}
+
+void session_free(struct session *session)
+{
+	struct vfioext_user *server = session->device->server;
+
+	server_forget(server, &session->source);
+	server_forget(server, &session->twin.source);
+	if (server->only == session)
+		server->only = NULL;
+	if (session->refused)
+		unlink_refused(session);
+	else
+		detach(session);
+	channel_close(&session->twin.channel);
+	channel_close(&session->channel);
+	free(session);
+}
