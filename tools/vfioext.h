@@ -39,6 +39,7 @@ int cmd_unbind(int argc, char **argv);
 int cmd_policy(int argc, char **argv);
 int cmd_regions(int argc, char **argv);
 int cmd_share(int argc, char **argv);
+int cmd_serve(int argc, char **argv);
 int cmd_read(int argc, char **argv);
 int cmd_write(int argc, char **argv);
 
