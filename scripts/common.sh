@@ -26,6 +26,14 @@ check_kernel()
 		die "no kernel '$1'; there are: ${!kernel_suite[*]} ${!kernel_fragments[*]}"
 }
 
+# QEMU= names: the Debian release that has it in its backports; without, the host's
+declare -A qemu_suite=([11]=trixie)
+
+check_qemu()
+{
+	[ -n "${qemu_suite[$1]:-}" ] || die "no QEMU '$1'; there are: ${!qemu_suite[*]}, and the host's without QEMU="
+}
+
 # The release that was fetched or built for a KERNEL= name
 kernel_release()
 {
