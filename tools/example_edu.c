@@ -52,29 +52,21 @@ struct edu {
 };
 
 /* MSI if the driver has set it up, else the pin. */
-static void signal_client(struct vfioext_user_device *device)
+static void set_interrupts(struct vfioext_user_device *device, uint32_t interrupts)
 {
-	if (vfioext_user_irq_trigger(device, VFIO_PCI_MSI_IRQ_INDEX, 0))
-		vfioext_user_irq_trigger(device, VFIO_PCI_INTX_IRQ_INDEX, 0);
+	struct edu *edu = vfioext_user_device_data(device);
+	bool more = interrupts & ~edu->interrupts;
+
+	edu->interrupts = interrupts;
+	if (!more || vfioext_user_irq_trigger(device, VFIO_PCI_MSI_IRQ_INDEX, 0))
+		vfioext_user_pci_set_intx(device, interrupts);
 }
 
 static void raise_interrupt(struct vfioext_user_device *device, uint32_t bits)
 {
-	struct edu *edu = vfioext_user_device_data(device);
-
-	edu->interrupts |= bits;
-	if (edu->interrupts)
-		signal_client(device);
-}
-
-/* The pin is still asserted when the driver has not acknowledged all. */
-static void irq_masked(struct vfioext_user_device *device, unsigned int irq, unsigned int vector,
-		       bool masked)
-{
 	const struct edu *edu = vfioext_user_device_data(device);
 
-	if (irq == VFIO_PCI_INTX_IRQ_INDEX && !masked && edu->interrupts)
-		vfioext_user_irq_trigger(device, irq, vector);
+	set_interrupts(device, edu->interrupts | bits);
 }
 
 /* In 32 bits that of any larger number is 0. */
@@ -195,7 +187,7 @@ static void write_register(struct vfioext_user_device *device, struct edu *edu, 
 		raise_interrupt(device, (uint32_t)value);
 		break;
 	case REG_INTERRUPT_ACK:
-		edu->interrupts &= ~(uint32_t)value;
+		set_interrupts(device, edu->interrupts & ~(uint32_t)value);
 		break;
 	default:
 		write_dma(device, edu, offset, value);
@@ -248,7 +240,6 @@ static int edu_reset(struct vfioext_user_device *device)
 static const struct vfioext_user_ops edu_ops = {
 	.read = edu_read,
 	.write = edu_write,
-	.irq_masked = irq_masked,
 	.reset = edu_reset,
 };
 

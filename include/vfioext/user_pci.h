@@ -156,6 +156,16 @@ uint32_t vfioext_user_pci_read(const struct vfioext_user_device *device, unsigne
 void vfioext_user_pci_write(struct vfioext_user_device *device, unsigned int offset,
 			    unsigned int width, uint32_t value);
 
+/**
+ * vfioext_user_pci_set_intx() - assert the interrupt pin, or take it back
+ * @device: a PCI device that has one
+ * @asserted: the device wants something
+ *
+ * The client is signaled as for a pin: when it is asserted, and whenever the client
+ * unmasks it while it is. The status register tells it, as drivers want to see.
+ */
+void vfioext_user_pci_set_intx(struct vfioext_user_device *device, bool asserted);
+
 /** vfioext_user_pci_is_master() - may the device do DMA? */
 bool vfioext_user_pci_is_master(const struct vfioext_user_device *device);
 

@@ -35,30 +35,30 @@ int command_dma_map(struct session *session, struct message *message)
 	ret = memory_add(&device->memory, &memory, &file);
 	if (ret)
 		return ret;
-	if (device->ops->dma_map && memory_get(&device->memory, map.address, map.size, &memory))
+	if (device->ops->dma_map && !memory_in_range(&device->memory, map.address,
+						     map.address + (map.size - 1), &memory))
 		device->ops->dma_map(device, &memory);
 	return session_reply(session, message, 0) ? 0 : -ENOMEM;
 }
 
-/* Return: 1 if it is in use. */
-static int unmap_one(struct vfioext_user_device *device, uint64_t iova, uint64_t size)
+/*
+ * All that is wholly in a range, as VFIO_IOMMU_UNMAP_DMA has it: QEMU unmaps what a guest
+ * mapped page by page with ranges of a power of two. Return: 1 if some is in use, 0 if
+ * not, -ENOENT if there is nothing, -EINVAL if something is not wholly in it.
+ */
+static int unmap_range(struct vfioext_user_device *device, uint64_t first, uint64_t last)
 {
 	struct vfioext_user_memory memory;
+	int ret, used = 0;
 
-	if (!memory_get(&device->memory, iova, size, &memory))
-		return -ENOENT;
-	if (device->ops->dma_unmap)
-		device->ops->dma_unmap(device, &memory);
-	return memory_remove(&device->memory, iova, size);
-}
-
-static int unmap_all(struct vfioext_user_device *device)
-{
-	struct vfioext_user_memory memory;
-	int used = 0;
-
-	while (memory_first(&device->memory, &memory))
-		used |= unmap_one(device, memory.iova, memory.size);
+	ret = memory_in_range(&device->memory, first, last, &memory);
+	if (ret)
+		return ret;
+	do {
+		if (device->ops->dma_unmap)
+			device->ops->dma_unmap(device, &memory);
+		used |= memory_remove(&device->memory, memory.iova, memory.size);
+	} while (!memory_in_range(&device->memory, first, last, &memory));
 	return used;
 }
 
@@ -66,7 +66,9 @@ static int unmap_all(struct vfioext_user_device *device)
 int command_dma_unmap(struct session *session, struct message *message)
 {
 	struct vfio_user_dma_unmap unmap;
+	uint64_t last;
 	void *body;
+	bool all;
 	int ret;
 
 	if (message->size < sizeof(unmap))
@@ -74,15 +76,14 @@ int command_dma_unmap(struct session *session, struct message *message)
 	memcpy(&unmap, message->body, sizeof(unmap));
 	if (unmap.argsz < sizeof(unmap) || unmap.flags & ~VFIO_USER_UNMAP_FLAG_ALL)
 		return -EINVAL;
-	if (!unmap.flags)
-		ret = unmap_one(session->device, unmap.address, unmap.size);
-	else if (unmap.address || unmap.size)
-		ret = -EINVAL;
-	else
-		ret = unmap_all(session->device);
-	if (ret < 0)
+	all = unmap.flags;
+	last = all ? UINT64_MAX : unmap.address + (unmap.size - 1);
+	if (all ? unmap.address || unmap.size : !unmap.size || last < unmap.address)
+		return -EINVAL;
+	ret = unmap_range(session->device, unmap.address, last);
+	if (ret < 0 && !(all && ret == -ENOENT))
 		return ret;
-	if (ret) {
+	if (ret > 0) {
 		session->deferred_unmap = unmap;
 		return -EINPROGRESS;
 	}

@@ -145,6 +145,8 @@ static void set_masked(struct user_irq *irq, unsigned int vector, bool masked)
 		device->ops->irq_masked(device, (unsigned int)(irq - device->irqs), vector, masked);
 	if (!masked && atomic_exchange(&at->pending, false))
 		trigger(irq, at);
+	else if (!masked && irq == &device->irqs[VFIO_PCI_INTX_IRQ_INDEX])
+		pci_unmasked(device);
 }
 
 /* The client's eventfd that unmasks the first vector, as KVM writes to it. */

@@ -209,17 +209,25 @@ int memory_remove(struct memory *memory, uint64_t iova, uint64_t size)
 	return used;
 }
 
-bool memory_get(struct memory *memory, uint64_t iova, uint64_t size,
-		struct vfioext_user_memory *public)
+int memory_in_range(struct memory *memory, uint64_t first, uint64_t last,
+		    struct vfioext_user_memory *public)
 {
-	ssize_t at;
+	const struct vfioext_user_memory *found;
+	int ret = -ENOENT;
+	size_t at, end;
 
 	pthread_mutex_lock(&memory->lock);
-	at = find_exact(memory, iova, size);
-	if (at >= 0)
+	at = find(memory, first);
+	end = find(memory, last);
+	if (at < memory->nr && memory->list[at]->public.iova <= last) {
 		*public = memory->list[at]->public;
+		found = end < memory->nr ? &memory->list[end]->public : NULL;
+		ret = public->iova < first ||
+		      (found && found->iova <= last && found->iova + (found->size - 1) > last) ?
+		      -EINVAL : 0;
+	}
 	pthread_mutex_unlock(&memory->lock);
-	return at >= 0;
+	return ret;
 }
 
 /* The last is removed at the least cost. */

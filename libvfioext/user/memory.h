@@ -68,9 +68,12 @@ int memory_add(struct memory *memory, const struct vfioext_user_memory *public,
  */
 int memory_remove(struct memory *memory, uint64_t iova, uint64_t size);
 
-/* The one that begins exactly there. Return: false if there is none. */
-bool memory_get(struct memory *memory, uint64_t iova, uint64_t size,
-		struct vfioext_user_memory *public);
+/*
+ * The first that is in a range. Return: 0, -ENOENT if there is none, -EINVAL if some is
+ * not wholly in it.
+ */
+int memory_in_range(struct memory *memory, uint64_t first, uint64_t last,
+		    struct vfioext_user_memory *public);
 
 /* All of it; to be freed. Return: 0, or -ENOMEM. */
 int memory_copy(struct memory *memory, struct vfioext_user_memory **list, size_t *nr);

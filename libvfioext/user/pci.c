@@ -19,6 +19,7 @@
  * @writable: bits that clients can write
  * @capability: the last one, 0 for none; @next: where another one has room
  * @extended, @next_extended: likewise
+ * @asserted: the pin
  */
 struct user_pci {
 	unsigned int size;
@@ -26,6 +27,7 @@ struct user_pci {
 	unsigned int next;
 	unsigned int extended;
 	unsigned int next_extended;
+	bool asserted;
 	uint8_t bytes[PCI_CFG_SPACE_EXP_SIZE];
 	uint8_t first[PCI_CFG_SPACE_EXP_SIZE];
 	uint8_t writable[PCI_CFG_SPACE_EXP_SIZE];
@@ -183,10 +185,42 @@ void pci_free(struct vfioext_user_device *device)
 	device->pci = NULL;
 }
 
-void pci_reset(struct vfioext_user_device *device)
+/* The pin, if the command register lets it. */
+static void signal_pin(struct vfioext_user_device *device)
+{
+	uint32_t command = vfioext_user_pci_read(device, PCI_COMMAND, 2);
+
+	if (device->pci->asserted && !(command & PCI_COMMAND_INTX_DISABLE))
+		vfioext_user_irq_trigger(device, VFIO_PCI_INTX_IRQ_INDEX, 0);
+}
+
+/* Drivers that share an interrupt look at the status to see whose it is. */
+void vfioext_user_pci_set_intx(struct vfioext_user_device *device, bool asserted)
+{
+	struct user_pci *pci = device->pci;
+
+	if (!pci || pci->asserted == asserted)
+		return;
+	pci->asserted = asserted;
+	if (asserted)
+		pci->bytes[PCI_STATUS] |= PCI_STATUS_INTERRUPT;
+	else
+		pci->bytes[PCI_STATUS] &= (uint8_t)~PCI_STATUS_INTERRUPT;
+	signal_pin(device);
+}
+
+void pci_unmasked(struct vfioext_user_device *device)
 {
 	if (device->pci)
-		memcpy(device->pci->bytes, device->pci->first, sizeof(device->pci->bytes));
+		signal_pin(device);
+}
+
+void pci_reset(struct vfioext_user_device *device)
+{
+	if (!device->pci)
+		return;
+	device->pci->asserted = false;
+	memcpy(device->pci->bytes, device->pci->first, sizeof(device->pci->bytes));
 }
 
 /* Of the address the bits below its size are fixed: so software finds out how large it is. */
@@ -351,6 +385,7 @@ int pci_access(struct vfioext_user_device *device, unsigned int region, void *bu
 {
 	struct user_pci *pci = device->pci;
 	const uint8_t *from = buffer;
+	uint32_t command;
 	size_t i;
 
 	if (!pci || region != VFIO_PCI_CONFIG_REGION_INDEX)
@@ -359,11 +394,14 @@ int pci_access(struct vfioext_user_device *device, unsigned int region, void *bu
 		memcpy(buffer, pci->bytes + offset, count);
 		return 1;
 	}
+	command = vfioext_user_pci_read(device, PCI_COMMAND, 2);
 	for (i = 0; i < count; i++) {
 		uint8_t mask = pci->writable[offset + i], *at = &pci->bytes[offset + i];
 
 		*at = (uint8_t)((*at & ~mask) | (from[i] & mask));
 	}
+	if (command & ~vfioext_user_pci_read(device, PCI_COMMAND, 2) & PCI_COMMAND_INTX_DISABLE)
+		signal_pin(device);
 	if (device->ops->config_written && count)
 		device->ops->config_written(device, (unsigned int)offset, (unsigned int)count);
 	return 1;

@@ -198,6 +198,8 @@ int transfer_answer(struct session *session, const struct message *message);
 /* pci.c: Return: 1 if it is the configuration space and done with, 0 if not, an error. */
 int pci_access(struct vfioext_user_device *device, unsigned int region, void *buffer,
 	       size_t count, uint64_t offset, bool write);
+/* The client unmasked the pin. */
+void pci_unmasked(struct vfioext_user_device *device);
 void pci_reset(struct vfioext_user_device *device);
 void pci_free(struct vfioext_user_device *device);
 
