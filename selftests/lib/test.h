@@ -11,7 +11,10 @@
 #include <sys/types.h>
 #include <vfioext/vfioext.h>
 
+/* edu_user.c has another. */
+#ifndef EDU
 #define EDU "0000:00:03.0"
+#endif
 #define EDU2 "0000:00:13.0"
 
 /* What a holder does when its device is wanted back. */
