@@ -19,6 +19,7 @@
  * @writable: bits that clients can write
  * @capability: the last one, 0 for none; @next: where another one has room
  * @extended, @next_extended: likewise
+ * @express: the capability of PCI Express, 0 for none
  * @asserted: the pin
  */
 struct user_pci {
@@ -27,6 +28,7 @@ struct user_pci {
 	unsigned int next;
 	unsigned int extended;
 	unsigned int next_extended;
+	unsigned int express;
 	bool asserted;
 	uint8_t bytes[PCI_CFG_SPACE_EXP_SIZE];
 	uint8_t first[PCI_CFG_SPACE_EXP_SIZE];
@@ -134,17 +136,19 @@ static int set_interrupts(struct vfioext_user_device *device, bool pin)
 	return ret;
 }
 
-/* An endpoint of one lane at 2.5 GT/s. */
+/* An endpoint of one lane at 2.5 GT/s, which can be reset by itself if the device can. */
 static int add_express(struct vfioext_user_device *device)
 {
 	uint8_t data[EXPRESS_SIZE - 2] = { 0 }, writable[EXPRESS_SIZE - 2] = { 0 };
 
 	put16(data + PCI_EXP_FLAGS - 2, 2 | PCI_EXP_TYPE_ENDPOINT << 4);
-	put32(data + PCI_EXP_DEVCAP - 2, PCI_EXP_DEVCAP_RBER);
+	put32(data + PCI_EXP_DEVCAP - 2,
+	      PCI_EXP_DEVCAP_RBER | (device->ops->reset ? PCI_EXP_DEVCAP_FLR : 0));
 	put16(writable + PCI_EXP_DEVCTL - 2, 0xffff & ~PCI_EXP_DEVCTL_BCR_FLR);
 	put32(data + PCI_EXP_LNKCAP - 2, PCI_EXP_LNKCAP_SLS_2_5GB | 1 << 4);
 	put16(writable + PCI_EXP_LNKCTL - 2, PCI_EXP_LNKCTL_ASPMC | PCI_EXP_LNKCTL_CCC);
 	put16(data + PCI_EXP_LNKSTA - 2, PCI_EXP_LNKSTA_CLS_2_5GB | PCI_EXP_LNKSTA_NLW_X1);
+	device->pci->express = PCI_STD_HEADER_SIZEOF;
 	return vfioext_user_pci_add_capability(device, PCI_CAP_ID_EXP, data, writable, sizeof(data));
 }
 
@@ -380,6 +384,27 @@ int vfioext_user_pci_add_msix(struct vfioext_user_device *device,
 	return ret ? ret : at;
 }
 
+/* A driver resets the device through its configuration space. */
+static int function_reset(struct vfioext_user_device *device)
+{
+	int ret = device->ops->reset(device);
+
+	if (!ret)
+		pci_reset(device);
+	return ret;
+}
+
+/* Is the bit in what is written that asks for a reset? It reads as 0. */
+static bool asks_for_reset(const struct vfioext_user_device *device, const uint8_t *from,
+			   size_t count, uint64_t offset)
+{
+	/* The high byte of the register. */
+	uint64_t at = device->pci->express + PCI_EXP_DEVCTL + 1;
+
+	return device->pci->express && device->ops->reset && offset <= at && at - offset < count &&
+	       from[at - offset] & PCI_EXP_DEVCTL_BCR_FLR >> 8;
+}
+
 int pci_access(struct vfioext_user_device *device, unsigned int region, void *buffer,
 	       size_t count, uint64_t offset, bool write)
 {
@@ -402,6 +427,8 @@ int pci_access(struct vfioext_user_device *device, unsigned int region, void *bu
 	}
 	if (command & ~vfioext_user_pci_read(device, PCI_COMMAND, 2) & PCI_COMMAND_INTX_DISABLE)
 		signal_pin(device);
+	if (asks_for_reset(device, from, count, offset))
+		return function_reset(device) ? -EIO : 1;
 	if (device->ops->config_written && count)
 		device->ops->config_written(device, (unsigned int)offset, (unsigned int)count);
 	return 1;

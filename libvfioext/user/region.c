@@ -202,7 +202,8 @@ int command_region_info(struct session *session, struct message *message)
 	info.argsz = (uint32_t)(sizeof(info) + capabilities);
 	/* They are the kernel's. */
 	info.flags = region->flags | (capabilities ? VFIO_REGION_INFO_FLAG_CAPS : 0);
-	info.cap_offset = whole && capabilities ? sizeof(info) : 0;
+	/* QEMU wants to know where they are also when they are not there. */
+	info.cap_offset = capabilities ? sizeof(info) : 0;
 	info.size = region->size;
 	info.offset = region->flags & VFIOEXT_REGION_MMAP ? region->offset : 0;
 	body = session_reply(session, message, sizeof(info) + (whole ? capabilities : 0));
