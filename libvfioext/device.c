@@ -254,6 +254,11 @@ bool vfioext_device_is_pci(const struct vfioext_device *device)
 	return device->pci;
 }
 
+bool vfioext_device_is_resettable(const struct vfioext_device *device)
+{
+	return device->resettable;
+}
+
 bool vfioext_device_lost(const struct vfioext_device *device)
 {
 	return atomic_load_explicit(&device->lost, memory_order_relaxed);

@@ -285,6 +285,16 @@ static int map_areas(struct region *region)
 	return 0;
 }
 
+int vfioext_region_file(const struct vfioext_region *region, uint64_t *offset)
+{
+	if (vfioext_device_lost(region->device))
+		return -ENODEV;
+	if (!region->nr_areas)
+		return -ENOTSUP;
+	*offset = region_of(region)->file_offset;
+	return region->device->fd;
+}
+
 static int map_region(struct region *region)
 {
 	struct vfioext_region *public = &region->public;

@@ -100,6 +100,9 @@ unsigned int vfioext_device_nr_irqs(const struct vfioext_device *device);
 /** vfioext_device_is_pci() - does it speak vfio-pci? So do most mdevs. */
 bool vfioext_device_is_pci(const struct vfioext_device *device);
 
+/** vfioext_device_is_resettable() - can vfioext_device_reset() reset it? */
+bool vfioext_device_is_resettable(const struct vfioext_device *device);
+
 /**
  * vfioext_device_lost() - was the device taken away?
  * @device: the device

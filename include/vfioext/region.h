@@ -106,6 +106,18 @@ void vfioext_region_unmap(struct vfioext_region *region);
 void *vfioext_region_pointer(const struct vfioext_region *region, uint64_t offset, uint64_t size);
 
 /**
+ * vfioext_region_file() - the file that a region is mapped from
+ * @region: a region with areas
+ * @offset: where the region begins in it
+ *
+ * For those who let others map it.
+ *
+ * Return: a file descriptor, which stays the device's own; -ENOTSUP if nothing of the
+ * region can be mapped, -ENODEV if the device is lost.
+ */
+int vfioext_region_file(const struct vfioext_region *region, uint64_t *offset);
+
+/**
  * vfioext_region_read() - read bytes
  * @region: the region, mapped or not
  * @buffer: where they go
