@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* Serve a device to a VM, in the foreground. */
+/* Serve a device of the host, or an emulated one, to a VM, in the foreground. */
 #include <errno.h>
 #include <getopt.h>
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <systemd/sd-daemon.h>
+#include <time.h>
 #include <unistd.h>
-#include <vfioext/user.h>
+#include <vfioext/user_bridge.h>
 
 #include "example.h"
 #include "vfioext.h"
@@ -16,13 +17,24 @@ static const struct example *const examples[] = { &example_edu, &example_null };
 
 #define NR_EXAMPLES (sizeof(examples) / sizeof(examples[0]))
 
+#define GRACE_S 10
+
+/*
+ * @served: what clients see of an example or a device
+ * @device, @bridge: a device of the host's
+ * @grace_ms: how long a client may take to let go when the host wants the device back
+ */
 struct serving {
 	struct vfioext *ctx;
 	struct vfioext_user *server;
-	struct vfioext_user_device *device;
+	struct vfioext_user_device *served;
 	const struct example *example;
+	const char *name;
+	struct vfioext_device *device;
+	struct vfioext_user_bridge *bridge;
 	const char *path;
 	int fd;
+	uint32_t grace_ms;
 };
 
 static void print_log(const char *text, void *data)
@@ -32,32 +44,94 @@ static void print_log(const char *text, void *data)
 	fflush(stdout);
 }
 
-/* Until a signal comes, or the one client that there is has gone. */
+static long now_ms(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
+/*
+ * What the host wants of the device, and when the client has had its time.
+ * Return: how long to wait at most, -1 for ever; -2 if the device has gone back.
+ */
+static int look_at_device(struct serving *serving, long *deadline)
+{
+	int state = vfioext_user_bridge_dispatch(serving->bridge);
+	long left;
+
+	if (state == VFIOEXT_USER_BRIDGE_WANTED && !*deadline) {
+		*deadline = now_ms() + serving->grace_ms;
+		printf("%s: the host wants it back; its client is asked to let go\n", serving->name);
+		fflush(stdout);
+	}
+	if (state == VFIOEXT_USER_BRIDGE_WANTED) {
+		left = *deadline - now_ms();
+		if (left > 0)
+			return (int)left;
+		printf("%s: the client does not let go, and is dropped\n", serving->name);
+		vfioext_user_bridge_let_go(serving->bridge);
+		state = VFIOEXT_USER_BRIDGE_GONE;
+	}
+	if (state != VFIOEXT_USER_BRIDGE_GONE)
+		return -1;
+	printf("%s goes back to the host\n", serving->name);
+	fflush(stdout);
+	return -2;
+}
+
+/* Until a signal comes, the device has gone, or the one client that there is. */
+static int serve_until(struct serving *serving, struct pollfd *fds)
+{
+	long deadline = 0;
+	int ret, timeout = -1;
+
+	while ((poll(fds, 3, timeout) >= 0 || errno == EINTR) && !fds[1].revents) {
+		ret = vfioext_user_dispatch(serving->server);
+		if (ret) {
+			error("serving: %s", strerror(-ret));
+			return EXIT_FAILED;
+		}
+		if (!serving->path && !vfioext_user_device_has_client(serving->served))
+			break;
+		timeout = serving->bridge ? look_at_device(serving, &deadline) : -1;
+		if (timeout == -2)
+			break;
+	}
+	return EXIT_DONE;
+}
+
 static int serve(struct serving *serving)
 {
-	struct pollfd fds[2] = {
+	struct pollfd fds[3] = {
 		{ .fd = vfioext_user_fd(serving->server), .events = POLLIN },
 		{ .fd = signals_catch(), .events = POLLIN },
+		{ .fd = serving->bridge ? vfioext_user_bridge_fd(serving->bridge) : -1,
+		  .events = POLLIN },
 	};
-	int ret = EXIT_DONE;
+	int ret;
 
 	if (fds[1].fd < 0) {
 		error("signalfd: %s", strerror(errno));
 		return EXIT_FAILED;
 	}
 	sd_notify(0, "READY=1");
-	while ((poll(fds, 2, -1) > 0 || errno == EINTR) && !fds[1].revents) {
-		ret = vfioext_user_dispatch(serving->server);
-		if (ret) {
-			error("serving: %s", strerror(-ret));
-			ret = EXIT_FAILED;
-			break;
-		}
-		if (!serving->path && !vfioext_user_device_has_client(serving->device))
-			break;
-	}
+	ret = serve_until(serving, fds);
 	sd_notify(0, "STOPPING=1");
 	close(fds[1].fd);
+	return ret;
+}
+
+static int make_bridge(struct serving *serving)
+{
+	int ret;
+
+	ret = vfioext_device_open(serving->ctx, serving->name, NULL, &serving->device);
+	if (!ret)
+		ret = vfioext_user_bridge_new(serving->server, serving->device, &serving->bridge);
+	if (!ret)
+		serving->served = vfioext_user_bridge_device(serving->bridge);
 	return ret;
 }
 
@@ -68,13 +142,14 @@ static int begin(struct serving *serving)
 	ret = vfioext_user_new(serving->ctx, print_log, NULL, &serving->server);
 	if (ret)
 		return fail(serving->ctx, ret, "serving");
-	ret = serving->example->make(serving->server, &serving->device);
+	ret = serving->example ? serving->example->make(serving->server, &serving->served) :
+				 make_bridge(serving);
 	if (ret)
-		return fail(serving->ctx, ret, "%s", serving->example->name);
+		return fail(serving->ctx, ret, "%s", serving->name);
 	if (serving->path)
-		ret = vfioext_user_device_start(serving->device, serving->path, 0);
+		ret = vfioext_user_device_start(serving->served, serving->path, 0);
 	else
-		ret = vfioext_user_device_attach(serving->device, serving->fd);
+		ret = vfioext_user_device_attach(serving->served, serving->fd);
 	if (ret && serving->path)
 		return fail(serving->ctx, ret, "%s", serving->path);
 	return ret ? fail(serving->ctx, ret, "descriptor %d", serving->fd) : EXIT_DONE;
@@ -91,9 +166,11 @@ static int run(struct serving *serving)
 	ret = begin(serving);
 	if (!ret)
 		ret = serve(serving);
-	if (serving->device)
-		data = vfioext_user_device_data(serving->device);
+	if (serving->example && serving->served)
+		data = vfioext_user_device_data(serving->served);
+	vfioext_user_bridge_free(serving->bridge);
 	vfioext_user_free(serving->server);
+	vfioext_device_close(serving->device);
 	if (data)
 		serving->example->free(data);
 	vfioext_free(serving->ctx);
@@ -127,13 +204,14 @@ int cmd_serve(int argc, char **argv)
 		{ "socket-path", required_argument, NULL, 's' },
 		{ "fd", required_argument, NULL, 'f' },
 		{ "example", required_argument, NULL, 'e' },
+		{ "grace", required_argument, NULL, 'g' },
 		{ "help", no_argument, NULL, 'h' },
 		{ 0 }
 	};
-	struct serving serving = { .fd = -1 };
+	struct serving serving = { .fd = -1, .grace_ms = GRACE_S * 1000 };
 	int option;
 
-	while ((option = getopt_long(argc, argv, "s:f:e:h", long_options, NULL)) >= 0) {
+	while ((option = getopt_long(argc, argv, "s:f:e:g:h", long_options, NULL)) >= 0) {
 		switch (option) {
 		case 's':
 			serving.path = optarg;
@@ -147,17 +225,26 @@ int cmd_serve(int argc, char **argv)
 			if (!serving.example)
 				return usage_error("there is no example '%s'", optarg);
 			break;
+		case 'g':
+			if (!parse_ms(optarg, &serving.grace_ms))
+				return usage_error("'%s' is no number of seconds", optarg);
+			break;
 		case 'h':
 			return help(" -s, --socket PATH     where to serve\n"
 				    " -f, --fd N            serve the client at this socket, and end\n"
 				    " -e, --example NAME    serve edu or null, which are emulated\n"
+				    " -g, --grace S         when the host wants the device back, give its\n"
+				    "                       client so many seconds to let go (10)\n"
 				    " -h, --help            print this\n");
 		default:
 			return usage_error(NULL);
 		}
 	}
-	if (!serving.example)
+	if (!serving.example == !(argc - optind))
 		return usage_error("a device or an example is needed");
+	if (argc - optind > 1)
+		return usage_error("one device is served");
+	serving.name = serving.example ? serving.example->name : argv[optind];
 	if (!serving.path == !(serving.fd >= 0))
 		return usage_error("either --socket or --fd is needed");
 	return run(&serving);

@@ -106,20 +106,22 @@ struct vfioext_user_memory {
 /**
  * struct vfioext_user_ops - what a device does; each may be NULL
  * @attached: a client is there, and has agreed with us on a version
- * @detached: it has gone. Its interrupts and memory are gone, too, and @dma_unmap was
- *	called for all of that; the state of the device stays.
+ * @detached: it has gone, and the device is to leave its memory alone: @dma_unmap comes
+ *	for all of it. The state of the device stays.
  * @read: read @count bytes at @offset of a region. Return: 0, or an error, which the
  *	client gets.
  * @write: write them. Return: as @read. In the PCI configuration space vfioext_user_pci_*()
  *	set up, @read and @write are not called; see @config_written.
  * @config_written: the client changed something there, which is in place already
  * @reset: as at power on. Return: 0, or an error. NULL: the device cannot be reset.
- * @dma_map: memory is there now
+ * @dma_map: memory is there now. Return: 0, or an error, which the client gets, and the
+ *	memory is not there.
  * @dma_unmap: memory goes, when the call returns, or later, when the last
  *	vfioext_user_sgl_put() of what is in it was called: the client is answered then
  * @set_irqs: called in the place of all that is done with interrupts here. @set is as
  *	the kernel has it, its data checked; but for VFIO_IRQ_SET_DATA_EVENTFD the eventfds
- *	are @fds, which belong to the caller. Return: 0, or an error.
+ *	are @fds, which belong to the caller. Return: 0, an error, or 1: it is to be done as
+ *	if there were no @set_irqs.
  * @irq_masked: the client masked or unmasked a vector
  * @feature: VFIO_DEVICE_FEATURE of migration and of logs of DMA: @flags as the kernel's,
  *	@data holds @size bytes and has room for @room; the client gets what is then in it,
@@ -139,8 +141,8 @@ struct vfioext_user_ops {
 	void (*config_written)(struct vfioext_user_device *device, unsigned int offset,
 			       unsigned int size);
 	int (*reset)(struct vfioext_user_device *device);
-	void (*dma_map)(struct vfioext_user_device *device,
-			const struct vfioext_user_memory *memory);
+	int (*dma_map)(struct vfioext_user_device *device,
+		       const struct vfioext_user_memory *memory);
 	void (*dma_unmap)(struct vfioext_user_device *device,
 			  const struct vfioext_user_memory *memory);
 	int (*set_irqs)(struct vfioext_user_device *device, const struct vfio_irq_set *set,

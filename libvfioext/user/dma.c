@@ -37,7 +37,11 @@ int command_dma_map(struct session *session, struct message *message)
 		return ret;
 	if (device->ops->dma_map && !memory_in_range(&device->memory, map.address,
 						     map.address + (map.size - 1), &memory))
-		device->ops->dma_map(device, &memory);
+		ret = device->ops->dma_map(device, &memory);
+	if (ret) {
+		memory_remove(&device->memory, map.address, map.size);
+		return ret;
+	}
 	return session_reply(session, message, 0) ? 0 : -ENOMEM;
 }
 

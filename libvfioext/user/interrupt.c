@@ -331,10 +331,10 @@ int command_set_irqs(struct session *session, struct message *message)
 	ret = check_set(&device->irqs[set.index], &set, data, message);
 	if (ret)
 		return ret;
-	if (device->ops->set_irqs)
-		ret = device->ops->set_irqs(device, (const struct vfio_irq_set *)message->body,
-					    message->fds, message->nr_fds);
-	else
+	ret = device->ops->set_irqs ?
+	      device->ops->set_irqs(device, (const struct vfio_irq_set *)message->body,
+				    message->fds, message->nr_fds) : 1;
+	if (ret > 0)
 		ret = set_irqs(&device->irqs[set.index], &set, message->body + sizeof(set), message);
 	if (ret)
 		return ret;

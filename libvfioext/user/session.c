@@ -463,14 +463,14 @@ static void detach(struct session *session)
 
 	device->session = NULL;
 	transfers_fail(session, -ENOTCONN);
+	if (session->agreed && device->ops->detached)
+		device->ops->detached(device);
 	while (memory_first(&device->memory, &memory)) {
 		if (device->ops->dma_unmap)
 			device->ops->dma_unmap(device, &memory);
 		memory_remove(&device->memory, memory.iova, memory.size);
 	}
 	irqs_detach(device);
-	if (session->agreed && device->ops->detached)
-		device->ops->detached(device);
 }
 
 void session_free(struct session *session)
