@@ -11,6 +11,7 @@
 #include <pthread.h>
 #include <signal.h>
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -438,20 +439,57 @@ static void keep_a_machine(void)
 		complain("KVM makes no virtual machine");
 }
 
+/* A round, or what comes after it, that takes so long does not end. */
+#define STUCK_MS 120000
+
+/*
+ * Where all tasks sleep is told when the main process does not go on, which would tell
+ * nobody anything. Return: the count that it is to raise.
+ */
+static atomic_uint *watch_over(void)
+{
+	atomic_uint *progress = mmap(NULL, sizeof(*progress), PROT_READ | PROT_WRITE,
+				     MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	pid_t watched = getpid();
+	unsigned int last = 0;
+	long since = now_ms();
+
+	if (progress == MAP_FAILED)
+		abort();
+	if (fork())
+		return progress;
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	while (now_ms() - since < STUCK_MS * slowness()) {
+		sleep(1);
+		if (*progress != last)
+			since = now_ms();
+		last = *progress;
+	}
+	complain("nothing goes on; where tasks sleep:");
+	run("for t in /proc/[0-9]*/task/*; do c=$(tr '\\0' ' ' < $t/cmdline); [ -z \"$c\" ] || { echo \"# $t $c\"; sed 's/^/#   /' $t/stack; }; done");
+	printf("not ok 1 stress\n");
+	kill(watched, SIGKILL);
+	_exit(1);
+}
+
 int main(int argc, char **argv)
 {
 	long seconds = argc > 1 ? atol(argv[1]) : 120;
 	long deadline = now_ms() + seconds * 1000, memory = 0;
 	unsigned int rounds = 0;
+	atomic_uint *progress;
 
 	setlinebuf(stdout);
 	seed = argc > 2 ? (unsigned int)strtoul(argv[2], NULL, 0) : (unsigned int)time(NULL);
 	printf("TAP version 13\n1..1\n# seed %u\n", seed);
 	run("modprobe kvm-amd && modprobe vfio-pci && modprobe vfio_iommu_type1 && modprobe vfioext_mdev && modprobe vfioext_consumer");
 	keep_a_machine();
+	progress = watch_over();
 	while (now_ms() < deadline && !failed) {
 		run_round(rounds++);
+		++*progress;
 		check();
+		++*progress;
 		/* What is allocated once is by now. */
 		if (rounds == 2)
 			memory = unreclaimable_kb();
