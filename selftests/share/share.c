@@ -204,6 +204,33 @@ TEST_F(share, primary_dies)
 	}
 }
 
+/* What one had mapped goes with him, and nothing else does. */
+TEST_F(share, detach)
+{
+	static _Alignas(PAGE) uint8_t page[PAGE];
+	struct secondary one = { .nr = SECONDARIES }, two = { .nr = SECONDARIES + 1 };
+	struct vfioext_container *container;
+	uint64_t primary = PRIMARY_IOVA;
+	int i;
+
+	ASSERT_TRUE(attach(self->ctx, &one));
+	ASSERT_TRUE(attach(self->ctx, &two));
+	container = vfioext_attachment_container(two.attachment);
+	EXPECT_EQ(-ERANGE, vfioext_dma_map(container, page, PAGE, VFIOEXT_DMA_FIXED, &primary));
+	EXPECT_EQ(-EEXIST, vfioext_dma_map(container, page, PAGE, VFIOEXT_DMA_FIXED, &one.iova));
+	EXPECT_EQ(-EBUSY, vfioext_detach(one.attachment));
+	vfioext_device_close(one.device);
+	ASSERT_EQ(0, vfioext_detach(one.attachment));
+	EXPECT_EQ(0, vfioext_dma_map(container, page, PAGE, VFIOEXT_DMA_FIXED, &one.iova));
+	EXPECT_TRUE(sees_in_turn(&two));
+	/* The others look at theirs then. */
+	holder_kill(&self->primary);
+	for (i = 0; i < SECONDARIES; i++)
+		EXPECT_TRUE(told("still", i));
+	vfioext_device_close(two.device);
+	EXPECT_EQ(0, vfioext_detach(two.attachment));
+}
+
 /* All of them hear of it, and let go. */
 TEST_F(share, removal)
 {
