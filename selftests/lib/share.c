@@ -126,7 +126,8 @@ static void make_group(const char *sysfs, int group, unsigned int nr_devices)
 	make("%s", path);
 	make("%s/devices", path);
 	for (i = 0; i < nr_devices; i++) {
-		snprintf(name, sizeof(name), "0000:%02x:%02x.%d", group, i / 8, i % 8);
+		snprintf(name, sizeof(name), "0000:%02x:%02x.%d", group & 0xff,
+			 i / 8 & 0x1f, i % 8);
 		snprintf(device, sizeof(device), "%s/devices/%s", sysfs, name);
 		make("%s", device);
 		make("%s/vfio-dev", device);
