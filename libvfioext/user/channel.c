@@ -18,7 +18,7 @@
 #define PIECE_MAX 32768u
 
 /* How long a receive that waits does. */
-#define PATIENCE_US 10000
+#define PATIENCE_US 1000
 
 int channel_open(struct channel *channel, int fd)
 {

@@ -12,7 +12,11 @@
 
 #include "server.h"
 
-/* A client that keeps the server busy is left alone so often before others are looked at. */
+/*
+ * A client that asks for one thing after the other, so often without another in between, is
+ * waited for alone, so often before others are looked at.
+ */
+#define STREAK_MIN 16
 #define TURNS_MAX 64
 
 void server_log(const struct vfioext_user *server, const char *format, ...)
@@ -126,8 +130,9 @@ static int dispatch(struct vfioext_user *server, int timeout_ms)
 	nr = epoll_wait(server->epoll, server->events, EVENTS_MAX, timeout_ms);
 	if (nr < 0)
 		return errno == EINTR ? 0 : -errno;
-	server->only = NULL;
 	server->turns = 0;
+	if (nr != 1)
+		server->only = NULL;
 	server->nr_events = (unsigned int)nr;
 	for (server->at_event = 0; server->at_event < server->nr_events;) {
 		source = server->events[server->at_event].data.ptr;
@@ -145,13 +150,10 @@ int vfioext_user_dispatch(struct vfioext_user *server)
 	return dispatch(server, 0);
 }
 
-/*
- * A client that asks for one thing after the other is waited for at its own socket for a
- * moment: that saves to wait for all of them.
- */
+/* To wait for a client at its own socket for a moment saves to wait for all of them. */
 int vfioext_user_wait(struct vfioext_user *server, int timeout_ms)
 {
-	if (!server->only || timeout_ms >= 0)
+	if (!server->only || server->streak < STREAK_MIN || timeout_ms >= 0)
 		return dispatch(server, timeout_ms);
 	if (++server->turns < TURNS_MAX && session_wait(server->only))
 		return 0;

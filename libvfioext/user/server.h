@@ -29,7 +29,7 @@ struct source {
 /*
  * @wake: eventfd: something is left to be done without input
  * @events: that were taken; @at_event is the next of @nr_events
- * @only: the session that alone had input last time
+ * @only: the session that alone had input lately, @streak times
  * @turns: how often it alone was looked at since
  */
 struct vfioext_user {
@@ -44,6 +44,7 @@ struct vfioext_user {
 	unsigned int at_event;
 	unsigned int nr_events;
 	struct session *only;
+	unsigned int streak;
 	unsigned int turns;
 };
 

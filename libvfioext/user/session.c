@@ -369,8 +369,10 @@ static void on_client(struct source *source, uint32_t events)
 		session->doomed = true;
 	if (events & EPOLLOUT && channel_flush(&session->channel) == 0)
 		transfers_send(session);
-	if (server->nr_events == 1 && session->agreed)
+	if (server->nr_events == 1 && session->agreed) {
+		server->streak = server->only == session ? server->streak + 1 : 0;
 		server->only = session;
+	}
 	run(session);
 }
 
@@ -380,10 +382,10 @@ bool session_wait(struct session *session)
 
 	if (session->events != EPOLLIN || channel_has_message(&session->channel))
 		return false;
-	server->only = NULL;
-	if (channel_receive(&session->channel, true) == -EAGAIN)
+	if (channel_receive(&session->channel, true) == -EAGAIN) {
+		server->only = NULL;
 		return false;
-	server->only = session;
+	}
 	run_messages(session);
 	finish(session);
 	return true;
