@@ -37,8 +37,8 @@ void vfioext_user_device_free(struct vfioext_user_device *device)
 	for (at = &device->server->devices; *at != device;)
 		at = &(*at)->next;
 	*at = device->next;
-	regions_free(device);
-	irqs_free(device);
+	user_regions_free(device);
+	user_irqs_free(device);
 	pci_free(device);
 	memory_destroy(&device->memory);
 	free(device);

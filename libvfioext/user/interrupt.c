@@ -209,7 +209,7 @@ void irqs_detach(struct vfioext_user_device *device)
 		disable(&device->irqs[i]);
 }
 
-void irqs_free(struct vfioext_user_device *device)
+void user_irqs_free(struct vfioext_user_device *device)
 {
 	unsigned int i;
 

@@ -97,7 +97,7 @@ int vfioext_user_device_set_io_fds(struct vfioext_user_device *device, unsigned 
 	return 0;
 }
 
-void regions_free(struct vfioext_user_device *device)
+void user_regions_free(struct vfioext_user_device *device)
 {
 	unsigned int i;
 

@@ -185,10 +185,10 @@ int command_migration_write(struct session *session, struct message *message);
 
 /* interrupt.c */
 void irqs_detach(struct vfioext_user_device *device);
-void irqs_free(struct vfioext_user_device *device);
+void user_irqs_free(struct vfioext_user_device *device);
 
 /* region.c */
-void regions_free(struct vfioext_user_device *device);
+void user_regions_free(struct vfioext_user_device *device);
 
 /* transfer.c */
 void transfers_send(struct session *session);
