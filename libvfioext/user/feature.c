@@ -35,6 +35,8 @@ int command_feature(struct session *session, struct message *message)
 		return -EINVAL;
 	if (!device->ops->feature)
 		return -ENOTTY;
+	if (data > CHANNEL_DATA_MAX)
+		return -E2BIG;
 	room = feature.argsz - sizeof(feature);
 	room = room < data ? data : room;
 	room = room < CHANNEL_DATA_MAX ? room : CHANNEL_DATA_MAX;
