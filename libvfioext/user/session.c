@@ -267,6 +267,19 @@ static void handle(struct session *session, struct message *message)
 	}
 }
 
+/* May the next message be dealt with, if need be when others have been sent? */
+static bool has_way(struct session *session)
+{
+	struct channel *channel = &session->channel;
+	int ret = 0;
+
+	if (channel_is_clogged(channel))
+		ret = channel_flush(channel);
+	if (ret && ret != -EAGAIN)
+		session->doomed = true;
+	return !session->doomed && !channel_is_clogged(channel);
+}
+
 /*
  * What was received, as far as answers go out. If there is more than a client's turn
  * allows, the rest has to wait until others have had theirs.
@@ -278,7 +291,7 @@ static void run_messages(struct session *session)
 	unsigned int turn = 0;
 	int ret = 0;
 
-	while (!session->doomed && !session->is_deferred && !channel_is_clogged(channel)) {
+	while (!session->doomed && !session->is_deferred && has_way(session)) {
 		if (turn++ == TURN_MAX) {
 			server_wake(session->device->server);
 			break;
