@@ -55,8 +55,8 @@ static void close_passed(struct passed *passed)
 
 void channel_close(struct channel *channel)
 {
-	close_passed(&channel->passed[0]);
-	close_passed(&channel->passed[1]);
+	while (channel->nr_passed)
+		close_passed(&channel->passed[--channel->nr_passed]);
 	free(channel->in);
 	free(channel->out);
 	if (channel->fd >= 0)
@@ -91,32 +91,32 @@ bool channel_has_message(const struct channel *channel)
 	       header.size <= received(channel);
 }
 
-/* Room for the rest of the first message at least. */
+/* Room for the rest of the first message, or for more behind it if all of it is there. */
 static int make_room(struct channel *channel)
 {
-	size_t needed = ROOM_MIN;
+	size_t left = received(channel), needed = ROOM_MIN, size;
 	uint8_t *more;
 
-	if (!received(channel)) {
-		channel->in_begin = 0;
-		channel->in_end = 0;
-	} else if (received(channel) >= sizeof(struct vfio_user_header)) {
-		needed = header_at(channel->in + channel->in_begin).size;
-		if (needed > CHANNEL_MESSAGE_MAX)
+	if (left >= sizeof(struct vfio_user_header)) {
+		size = header_at(channel->in + channel->in_begin).size;
+		if (size > CHANNEL_MESSAGE_MAX)
 			return -EPROTO;
+		needed = size > left ? size : left + ROOM_MIN / 2;
 	}
-	if (channel->in_begin && channel->in_room - channel->in_end < ROOM_MIN / 2) {
-		memmove(channel->in, channel->in + channel->in_begin, received(channel));
-		channel->in_end -= channel->in_begin;
+	/* It grows to what one message needs, wherever in it that one begins. */
+	if (channel->in_begin && (!left || channel->in_room - channel->in_end < ROOM_MIN / 2 ||
+				  channel->in_room - channel->in_begin < needed)) {
+		memmove(channel->in, channel->in + channel->in_begin, left);
 		channel->in_begin = 0;
+		channel->in_end = left;
 	}
-	if (needed <= channel->in_room - channel->in_begin)
+	if (needed <= channel->in_room)
 		return 0;
-	more = realloc(channel->in, channel->in_begin + needed);
+	more = realloc(channel->in, needed);
 	if (!more)
 		return -ENOMEM;
 	channel->in = more;
-	channel->in_room = channel->in_begin + needed;
+	channel->in_room = needed;
 	return 0;
 }
 
@@ -142,12 +142,16 @@ int channel_receive(struct channel *channel, bool wait)
 	} control;
 	struct iovec iov;
 	struct msghdr msg = { .msg_iov = &iov, .msg_iovlen = 1 };
-	struct passed *passed = &channel->passed[channel->passed[0].end ? 1 : 0];
+	struct passed *passed;
 	ssize_t size;
 	int ret;
 
 	if (channel->end)
 		return 0;
+	/* So many within one message are of no use to anybody. */
+	if (channel->nr_passed == CHANNEL_PASSED_MAX)
+		close_passed(&channel->passed[--channel->nr_passed]);
+	passed = &channel->passed[channel->nr_passed];
 	ret = make_room(channel);
 	if (ret)
 		return ret;
@@ -165,9 +169,9 @@ int channel_receive(struct channel *channel, bool wait)
 		channel->end = true;
 		return 0;
 	}
-	close_passed(passed);
 	take_fds(&msg, passed);
 	if (passed->nr || passed->lost) {
+		channel->nr_passed++;
 		passed->begin = channel->in_position + received(channel);
 		passed->end = passed->begin + (size_t)size;
 	}
@@ -222,7 +226,7 @@ static void give_fds(struct channel *channel, struct message *message)
 	message->fds = NULL;
 	message->nr_fds = 0;
 	message->fds_lost = false;
-	if (!passed->end || find_owner(channel, passed) != channel->in_position)
+	if (!channel->nr_passed || find_owner(channel, passed) != channel->in_position)
 		return;
 	message->fds = passed->fds;
 	message->nr_fds = passed->nr;
@@ -247,18 +251,66 @@ int channel_next(struct channel *channel, struct message *message)
 	return 1;
 }
 
+static void drop_passed(struct channel *channel)
+{
+	close_passed(&channel->passed[0]);
+	channel->nr_passed--;
+	memmove(&channel->passed[0], &channel->passed[1],
+		channel->nr_passed * sizeof(channel->passed[0]));
+	memset(&channel->passed[channel->nr_passed], 0, sizeof(channel->passed[0]));
+}
+
 void channel_done(struct channel *channel, struct message *message)
 {
-	struct passed *passed = channel->passed;
-
 	channel->in_begin += message->header.size;
 	channel->in_position += message->header.size;
 	/* Given to this one, or to none that is still to come. */
-	if (passed[0].end && (message->fds || channel->in_position >= passed[0].end)) {
-		close_passed(&passed[0]);
-		passed[0] = passed[1];
-		memset(&passed[1], 0, sizeof(passed[1]));
+	if (message->fds)
+		drop_passed(channel);
+	while (channel->nr_passed && channel->in_position >= channel->passed[0].end)
+		drop_passed(channel);
+}
+
+bool channel_next_answer(const struct channel *channel, struct message *message)
+{
+	size_t at = channel->in_begin;
+
+	memset(message, 0, sizeof(*message));
+	while (channel->in_end - at >= sizeof(message->header)) {
+		message->header = header_at(channel->in + at);
+		if (message->header.size < sizeof(message->header) ||
+		    message->header.size > channel->in_end - at)
+			return false;
+		message->body = channel->in + at + sizeof(message->header);
+		message->size = message->header.size - sizeof(message->header);
+		if ((message->header.flags & VFIO_USER_TYPE) == VFIO_USER_REPLY)
+			return true;
+		at += message->header.size;
 	}
+	return false;
+}
+
+/* A place in the stream when something before it, or that it is in, was taken out. */
+static uint64_t moved(uint64_t place, uint64_t begin, uint64_t size)
+{
+	if (place <= begin)
+		return place;
+	return place - begin < size ? begin : place - size;
+}
+
+void channel_remove(struct channel *channel, const struct message *message)
+{
+	uint8_t *at = message->body - sizeof(message->header), *end = channel->in + channel->in_end;
+	uint64_t begin = channel->in_position + (size_t)(at - (channel->in + channel->in_begin));
+	struct passed *passed = channel->passed;
+	size_t i, size = message->header.size;
+
+	for (i = 0; i < channel->nr_passed; i++) {
+		passed[i].begin = moved(passed[i].begin, begin, size);
+		passed[i].end = moved(passed[i].end, begin, size);
+	}
+	memmove(at, at + size, (size_t)(end - at) - size);
+	channel->in_end -= size;
 }
 
 static int make_out_room(struct channel *channel, size_t size)

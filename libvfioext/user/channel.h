@@ -22,6 +22,9 @@
 /* Where there is more to be sent, nothing more is to be done for the peer. */
 #define CHANNEL_UNSENT_MAX 0x40000u
 
+/* So many messages with descriptors can be received before the first is dealt with. */
+#define CHANNEL_PASSED_MAX 32
+
 /*
  * Descriptors that came with the bytes from @begin to @end of the stream.
  * @lost: there were more than could be taken
@@ -37,8 +40,8 @@ struct passed {
 /*
  * @in: what was received from @in_begin to @in_end; @in_position is where in the
  *	stream @in_begin is
- * @passed: the first is that of the message that begins at @in_begin, or behind it; there
- *	is a second only while the first message has not come wholly
+ * @passed: in the order they came in; the first is that of the message that begins at
+ *	@in_begin, or behind it
  * @out: what is to be sent; a part of the first message may be sent already, its rest
  *	is @out_rest
  * @out_last: the last message
@@ -52,7 +55,8 @@ struct channel {
 	size_t in_begin;
 	size_t in_end;
 	uint64_t in_position;
-	struct passed passed[2];
+	struct passed passed[CHANNEL_PASSED_MAX];
+	size_t nr_passed;
 	uint8_t *out;
 	size_t out_room;
 	size_t out_begin;
@@ -97,6 +101,15 @@ int channel_next(struct channel *channel, struct message *message);
 void channel_done(struct channel *channel, struct message *message);
 
 /*
+ * The first answer, behind whatever commands that have to wait: what they wait for may be
+ * what it brings. It has no descriptors. Return: false if there is none.
+ */
+bool channel_next_answer(const struct channel *channel, struct message *message);
+
+/* That answer is done with. */
+void channel_remove(struct channel *channel, const struct message *message);
+
+/*
  * Begin a message: room for its body, which must be filled before any other call. The
  * size in the header is set. Return: NULL without memory.
  */
@@ -126,6 +139,13 @@ static inline size_t channel_unsent(const struct channel *channel)
 static inline bool channel_is_clogged(const struct channel *channel)
 {
 	return channel->nr_out_fds || channel_unsent(channel) > CHANNEL_UNSENT_MAX;
+}
+
+/* Can more be received while the first message has to wait? */
+static inline bool channel_has_room(const struct channel *channel)
+{
+	return channel->in_end - channel->in_begin < CHANNEL_MESSAGE_MAX &&
+	       channel->nr_passed < CHANNEL_PASSED_MAX;
 }
 
 /* Does the buffer hold a whole message? */

@@ -16,13 +16,14 @@ static struct session *session_of_twin(struct source *source)
 	return ((struct twin *)source)->session;
 }
 
-/* Input is of use only if something can be done with it. */
+/* Input is of use only if something can be done with it; answers can while commands wait. */
 static void update_events(struct session *session)
 {
 	struct channel *channel = &session->channel;
 	uint32_t events = 0;
 
-	if (!session->is_deferred && !channel_is_clogged(channel))
+	if (!channel->end && (session->is_deferred ? channel_has_room(channel) :
+						     !channel_is_clogged(channel)))
 		events |= EPOLLIN;
 	if (channel_unsent(channel))
 		events |= EPOLLOUT;
@@ -281,6 +282,23 @@ static bool has_way(struct session *session)
 }
 
 /*
+ * While a command waits for memory that is in use those behind it wait, too; but answers
+ * do not, as the memory may be in use until they are there.
+ */
+static void run_answers(struct session *session)
+{
+	struct channel *channel = &session->channel;
+	struct message message;
+
+	while (!session->doomed && channel_next_answer(channel, &message)) {
+		handle(session, &message);
+		channel_remove(channel, &message);
+		if (session->queued)
+			transfers_send(session);
+	}
+}
+
+/*
  * What was received, as far as answers go out. If there is more than a client's turn
  * allows, the rest has to wait until others have had theirs.
  */
@@ -304,6 +322,8 @@ static void run_messages(struct session *session)
 		if (session->queued)
 			transfers_send(session);
 	}
+	if (session->is_deferred)
+		run_answers(session);
 	if (ret < 0)
 		session->doomed = true;
 }
@@ -325,7 +345,7 @@ static void finish(struct session *session)
 
 	if (ret && ret != -EAGAIN)
 		session->doomed = true;
-	if (channel->end && !session->is_deferred && !channel_is_clogged(channel) &&
+	if (channel->end && !session->is_deferred && !channel_unsent(channel) &&
 	    !channel_has_message(channel))
 		session->doomed = true;
 	if (!session->doomed)
@@ -334,37 +354,44 @@ static void finish(struct session *session)
 		session_drop(session);
 }
 
-void session_resume(struct session *session)
+/* What was asked for is done: nobody uses the memory any longer. */
+static void answer_deferred(struct session *session)
 {
 	struct vfio_user_header header = session->deferred;
 	void *body;
 
-	if (session->is_deferred) {
-		if (memory_is_dying(&session->device->memory))
-			return;
-		session->is_deferred = false;
-		header.flags = VFIO_USER_REPLY;
-		header.error = 0;
-		if (!wants_no_reply(&session->deferred)) {
-			body = channel_put(&session->channel, &header,
-					   sizeof(session->deferred_unmap));
-			if (body)
-				memcpy(body, &session->deferred_unmap,
-				       sizeof(session->deferred_unmap));
-			else
-				session->doomed = true;
-		}
-	}
+	session->is_deferred = false;
+	if (wants_no_reply(&header))
+		return;
+	header.flags = VFIO_USER_REPLY;
+	header.error = 0;
+	body = channel_put(&session->channel, &header, sizeof(session->deferred_unmap));
+	if (body)
+		memcpy(body, &session->deferred_unmap, sizeof(session->deferred_unmap));
+	else
+		session->doomed = true;
+}
+
+void session_resume(struct session *session)
+{
+	if (session->is_deferred && !memory_is_dying(&session->device->memory))
+		answer_deferred(session);
 	transfers_send(session);
 	run_messages(session);
 	finish(session);
+}
+
+static bool may_receive(const struct session *session)
+{
+	return session->is_deferred ? channel_has_room(&session->channel) :
+				      !channel_has_message(&session->channel);
 }
 
 static void run(struct session *session)
 {
 	int ret = 0;
 
-	if (!channel_has_message(&session->channel))
+	if (may_receive(session))
 		ret = channel_receive(&session->channel, false);
 	if (ret && ret != -EAGAIN)
 		session->doomed = true;
@@ -393,7 +420,8 @@ bool session_wait(struct session *session)
 {
 	struct vfioext_user *server = session->device->server;
 
-	if (session->events != EPOLLIN || channel_has_message(&session->channel))
+	if (session->events != EPOLLIN || session->is_deferred ||
+	    channel_has_message(&session->channel))
 		return false;
 	if (channel_receive(&session->channel, true) == -EAGAIN) {
 		server->only = NULL;
