@@ -436,6 +436,20 @@ static void count_sent(struct channel *channel, size_t sent)
 	channel->out_rest = at - channel->out_begin;
 }
 
+/* What was sent makes room, also if there is always something left of the rest. */
+static void reclaim(struct channel *channel)
+{
+	size_t sent = channel->out_begin;
+
+	if (sent < ROOM_MIN || sent < channel_unsent(channel))
+		return;
+	memmove(channel->out, channel->out + sent, channel_unsent(channel));
+	channel->out_begin = 0;
+	channel->out_end -= sent;
+	channel->out_last -= sent;
+	channel->out_fds_at -= sent;
+}
+
 int channel_flush(struct channel *channel)
 {
 	bool with_fds;
@@ -445,8 +459,10 @@ int channel_flush(struct channel *channel)
 	while (channel_unsent(channel)) {
 		size = next_piece(channel, &with_fds);
 		sent = send_piece(channel, size, with_fds);
-		if (sent < 0)
+		if (sent < 0) {
+			reclaim(channel);
 			return (int)sent;
+		}
 		if (with_fds)
 			channel->nr_out_fds = 0;
 		count_sent(channel, (size_t)sent);
