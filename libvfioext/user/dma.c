@@ -128,10 +128,13 @@ static int get_one(struct vfioext_user_device *device, const struct vfioext_user
 		}
 		part = map->public.size - (at - map->public.iova);
 		part = part < left ? part : left;
-		iov[nr].iov_base = (uint8_t *)map->public.vaddr + (at - map->public.iova);
 		iov[nr].iov_len = part;
-		uses[nr++].map = map;
-		ret = map->public.vaddr ? 0 : -EREMOTE;
+		uses[nr].map = map;
+		if (map->public.vaddr)
+			iov[nr].iov_base = (uint8_t *)map->public.vaddr + (at - map->public.iova);
+		else
+			ret = -EREMOTE;
+		nr++;
 		at += part;
 		left -= part;
 	}
@@ -189,12 +192,13 @@ static int access_file(const struct memory_map *map, uint64_t offset, uint8_t *b
 static int access_map(const struct memory_map *map, uint64_t offset, uint8_t *buffer, size_t size,
 		      bool write)
 {
-	uint8_t *at = (uint8_t *)map->public.vaddr + offset;
+	uint8_t *at;
 
 	if (map->fd >= 0)
 		return access_file(map, offset, buffer, size, write);
 	if (!map->public.vaddr)
 		return -EREMOTE;
+	at = (uint8_t *)map->public.vaddr + offset;
 	if (write)
 		memcpy(at, buffer, size);
 	else
