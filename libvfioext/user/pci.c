@@ -277,7 +277,7 @@ int vfioext_user_pci_add_capability(struct vfioext_user_device *device, uint8_t 
 	if (device->session)
 		return -EBUSY;
 	at = pci->next;
-	if (size > PCI_CFG_SPACE_SIZE - 2 - at)
+	if (at + 2 > PCI_CFG_SPACE_SIZE || size > PCI_CFG_SPACE_SIZE - 2 - at)
 		return -ENOSPC;
 	pci->bytes[at] = id;
 	memcpy(pci->bytes + at + 2, data, size);
@@ -304,7 +304,7 @@ int vfioext_user_pci_add_extended(struct vfioext_user_device *device, uint16_t i
 	if (device->session)
 		return -EBUSY;
 	at = pci->next_extended;
-	if (size > PCI_CFG_SPACE_EXP_SIZE - 4 - at)
+	if (at + 4 > PCI_CFG_SPACE_EXP_SIZE || size > PCI_CFG_SPACE_EXP_SIZE - 4 - at)
 		return -ENOSPC;
 	put32(pci->bytes + at, (uint32_t)id | (uint32_t)version << 16);
 	memcpy(pci->bytes + at + 4, data, size);
