@@ -143,7 +143,7 @@ void vfioext_user_device_stop(struct vfioext_user_device *device)
 		session_free(device->refused);
 	if (device->session)
 		session_free(device->session);
-	server_forget(device->server, &device->source);
+	server_forget(device->server, device->listener.fd, &device->source);
 	listener_close(&device->listener);
 	listener_init(&device->listener);
 }

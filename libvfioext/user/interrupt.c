@@ -164,7 +164,7 @@ static void drop_unmask(struct user_irq *irq)
 {
 	if (irq->unmask < 0)
 		return;
-	server_forget(irq->device->server, &irq->source);
+	server_forget(irq->device->server, irq->unmask, &irq->source);
 	close(irq->unmask);
 	irq->unmask = -1;
 }

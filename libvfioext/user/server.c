@@ -113,10 +113,12 @@ int vfioext_user_fd(const struct vfioext_user *server)
 }
 
 /* What it belongs to goes: events that were taken already are not for it any longer. */
-void server_forget(struct vfioext_user *server, struct source *source)
+void server_forget(struct vfioext_user *server, int fd, struct source *source)
 {
 	unsigned int i;
 
+	if (fd >= 0)
+		epoll_ctl(server->epoll, EPOLL_CTL_DEL, fd, NULL);
 	for (i = server->at_event; i < server->nr_events; i++)
 		if (server->events[i].data.ptr == source)
 			server->events[i].data.ptr = NULL;

@@ -152,7 +152,8 @@ void server_log(const struct vfioext_user *server, const char *format, ...)
 void server_wake(const struct vfioext_user *server);
 int server_watch(const struct vfioext_user *server, int fd, uint32_t events,
 		 struct source *source);
-void server_forget(struct vfioext_user *server, struct source *source);
+/* Before @fd is closed, which others may still have open: it would stay in the epoll. */
+void server_forget(struct vfioext_user *server, int fd, struct source *source);
 
 /* session.c: Return: 0, or an error, and then the descriptor is the caller's. */
 int session_new(struct vfioext_user_device *device, int fd, bool refused);

@@ -520,8 +520,8 @@ void session_free(struct session *session)
 {
 	struct vfioext_user *server = session->device->server;
 
-	server_forget(server, &session->source);
-	server_forget(server, &session->twin.source);
+	server_forget(server, session->channel.fd, &session->source);
+	server_forget(server, session->twin.channel.fd, &session->twin.source);
 	if (server->only == session)
 		server->only = NULL;
 	if (session->refused)
