@@ -129,7 +129,9 @@ struct vfioext_user_memory {
  * @migration_read: get up to @size bytes of the state. Return: how many, or an error.
  * @migration_write: take @size bytes of the state. Return: 0, or an error.
  *
- * Called from vfioext_user_dispatch() alone. None of them may free the device.
+ * Called from vfioext_user_dispatch() alone, and @detached and @dma_unmap also from where
+ * the client is dropped. None of them may free or stop the device. Buffers of bytes need
+ * not be aligned; @set is.
  */
 struct vfioext_user_ops {
 	void (*attached)(struct vfioext_user_device *device);

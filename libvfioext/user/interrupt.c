@@ -106,6 +106,9 @@ static struct vector *find_vector(const struct vfioext_user_device *device, unsi
 
 static int trigger(const struct user_irq *irq, struct vector *vector)
 {
+	/* It would be masked for nobody, who could not unmask it. */
+	if (!vector->listened)
+		return -ENOENT;
 	if (vector->masked) {
 		vector->pending = true;
 		/* It may have been unmasked just before that was seen. */
@@ -315,6 +318,18 @@ static int set_irqs(struct user_irq *irq, const struct vfio_irq_set *set, const 
 	return 0;
 }
 
+/*
+ * What comes over the socket stands anywhere; callbacks get it where a structure can be.
+ * The header before it has been read, and is room enough.
+ */
+static const struct vfio_irq_set *align_set(const struct message *message)
+{
+	uint8_t *at = message->body - (uintptr_t)message->body % _Alignof(struct vfio_irq_set);
+
+	memmove(at, message->body, message->size);
+	return (const struct vfio_irq_set *)at;
+}
+
 int command_set_irqs(struct session *session, struct message *message)
 {
 	struct vfioext_user_device *device = session->device;
@@ -332,8 +347,7 @@ int command_set_irqs(struct session *session, struct message *message)
 	if (ret)
 		return ret;
 	ret = device->ops->set_irqs ?
-	      device->ops->set_irqs(device, (const struct vfio_irq_set *)message->body,
-				    message->fds, message->nr_fds) : 1;
+	      device->ops->set_irqs(device, align_set(message), message->fds, message->nr_fds) : 1;
 	if (ret > 0)
 		ret = set_irqs(&device->irqs[set.index], &set, message->body + sizeof(set), message);
 	if (ret)
