@@ -281,8 +281,8 @@ int vfioext_user_device_start(struct vfioext_user_device *device, const char *pa
  * @device: the device
  * @fd: the connected socket, which is the device's from then on
  *
- * Return: 0; -EBUSY if a client is there; -EBADF or -ENOTSOCK if @fd is no socket;
- * -ENOMEM. On an error @fd is left open.
+ * Return: 0; -EBUSY if a client is there; -EBADF or -ENOTSOCK if @fd is no socket,
+ * -EPROTOTYPE if it is none of type SOCK_STREAM; -ENOMEM. On an error @fd is left open.
  */
 int vfioext_user_device_attach(struct vfioext_user_device *device, int fd);
 

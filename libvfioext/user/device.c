@@ -126,6 +126,8 @@ int vfioext_user_device_attach(struct vfioext_user_device *device, int fd)
 		return -EBUSY;
 	if (getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &size))
 		return -errno;
+	if (type != SOCK_STREAM)
+		return -EPROTOTYPE;
 	return session_new(device, fd, false);
 }
 
