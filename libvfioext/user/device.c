@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 /* A device that is served: what it is, and where it listens. */
 #include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -81,10 +83,22 @@ static void take_client(struct vfioext_user_device *device, int fd)
 		close(fd);
 }
 
-/*
- * Without a descriptor the client stays where it is, and is tried again when something
- * else happens.
- */
+/* Without a descriptor for him a client is turned away, rather than left waiting. */
+static void turn_away(struct vfioext_user_device *device, int error)
+{
+	struct vfioext_user *server = device->server;
+	int fd;
+
+	if (server->spare >= 0)
+		close(server->spare);
+	fd = accept4(device->listener.fd, NULL, NULL, SOCK_CLOEXEC);
+	if (fd >= 0)
+		close(fd);
+	server->spare = fcntl(server->wake, F_DUPFD_CLOEXEC, 0);
+	server_log(server, "%s: a client cannot be served: %s", device->listener.path,
+		   strerror(error));
+}
+
 static void on_listener(struct source *source, uint32_t events)
 {
 	struct vfioext_user_device *device = (struct vfioext_user_device *)source;
@@ -94,9 +108,8 @@ static void on_listener(struct source *source, uint32_t events)
 	fd = accept4(device->listener.fd, NULL, NULL, SOCK_CLOEXEC);
 	if (fd >= 0)
 		take_client(device, fd);
-	else if (errno == EMFILE || errno == ENFILE || errno == ENOMEM || errno == ENOBUFS)
-		server_log(device->server, "%s: a client cannot be served: %s",
-			   device->listener.path, strerror(errno));
+	else if (errno == EMFILE || errno == ENFILE)
+		turn_away(device, errno);
 }
 
 int vfioext_user_device_start(struct vfioext_user_device *device, const char *path, mode_t mode)

@@ -56,11 +56,12 @@ int vfioext_user_device_set_irq(struct vfioext_user_device *device, unsigned int
  * Threads may be about to signal what is there: the number stays, and stands for the
  * new one from one moment to the next; without one, for an eventfd nobody reads.
  */
-static int set_fd(struct vector *vector, int fd)
+static int set_fd(const struct user_irq *irq, struct vector *vector, int fd)
 {
-	int number = vector->fd, nobody = -1, ret = 0;
+	int number = vector->fd;
+	bool listened = fd >= 0;
 
-	if (number < 0 && fd < 0)
+	if (!listened && !vector->listened)
 		return 0;
 	if (number < 0) {
 		number = fcntl(fd, F_DUPFD_CLOEXEC, 0);
@@ -70,18 +71,14 @@ static int set_fd(struct vector *vector, int fd)
 		vector->listened = true;
 		return 0;
 	}
-	if (fd < 0) {
+	if (!listened) {
 		vector->listened = false;
-		nobody = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-		fd = nobody;
+		fd = irq->device->server->nobody;
 	}
-	if (fd < 0 || dup3(fd, number, O_CLOEXEC) < 0)
-		ret = -errno;
-	else
-		vector->listened = nobody < 0;
-	if (nobody >= 0)
-		close(nobody);
-	return ret;
+	if (dup3(fd, number, O_CLOEXEC) < 0)
+		return -errno;
+	vector->listened = listened;
+	return 0;
 }
 
 static int signal_vector(const struct vector *vector)
@@ -198,7 +195,7 @@ static void disable(struct user_irq *irq)
 
 	drop_unmask(irq);
 	for (i = 0; i < irq->count; i++) {
-		set_fd(&irq->vectors[i], -1);
+		set_fd(irq, &irq->vectors[i], -1);
 		irq->vectors[i].masked = false;
 		irq->vectors[i].pending = false;
 	}
@@ -287,7 +284,7 @@ static int set_eventfds(struct user_irq *irq, const struct vfio_irq_set *set,
 	if (set->flags & VFIO_IRQ_SET_ACTION_MASK)
 		return -ENOTSUP;
 	for (i = 0; i < set->count && !ret; i++)
-		ret = set_fd(&irq->vectors[set->start + i], message->nr_fds ? message->fds[i] : -1);
+		ret = set_fd(irq, &irq->vectors[set->start + i], message->nr_fds ? message->fds[i] : -1);
 	return ret;
 }
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 /* A loop, and the devices in it. */
 #include <errno.h>
+#include <fcntl.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -65,6 +66,32 @@ static void on_wake(struct source *source, uint32_t events)
 	}
 }
 
+static int open_files(struct vfioext_user *server)
+{
+	server->wake = -1;
+	server->nobody = -1;
+	server->spare = -1;
+	server->epoll = epoll_create1(EPOLL_CLOEXEC);
+	if (server->epoll < 0)
+		return -errno;
+	server->wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	if (server->wake < 0)
+		return -errno;
+	server->nobody = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	if (server->nobody < 0)
+		return -errno;
+	server->spare = fcntl(server->wake, F_DUPFD_CLOEXEC, 0);
+	if (server->spare < 0)
+		return -errno;
+	return server_watch(server, server->wake, EPOLLIN, &server->source);
+}
+
+static void close_file(int fd)
+{
+	if (fd >= 0)
+		close(fd);
+}
+
 int vfioext_user_new(struct vfioext *ctx, vfioext_user_log_fn log, void *data,
 		     struct vfioext_user **server)
 {
@@ -100,10 +127,10 @@ void vfioext_user_free(struct vfioext_user *server)
 		return;
 	while (server->devices)
 		vfioext_user_device_free(server->devices);
-	if (server->wake >= 0)
-		close(server->wake);
-	if (server->epoll >= 0)
-		close(server->epoll);
+	close_file(server->spare);
+	close_file(server->nobody);
+	close_file(server->wake);
+	close_file(server->epoll);
 	free(server);
 }
 

@@ -28,6 +28,8 @@ struct source {
 
 /*
  * @wake: eventfd: something is left to be done without input
+ * @nobody: eventfd that stands for those that clients took away
+ * @spare: a descriptor that is given up to turn a client away when there is no other
  * @events: that were taken; @at_event is the next of @nr_events
  * @only: the session that alone had input lately, @streak times
  * @turns: how often it alone was looked at since
@@ -39,6 +41,8 @@ struct vfioext_user {
 	void *data;
 	int epoll;
 	int wake;
+	int nobody;
+	int spare;
 	struct vfioext_user_device *devices;
 	struct epoll_event events[EVENTS_MAX];
 	unsigned int at_event;
