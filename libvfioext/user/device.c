@@ -56,18 +56,32 @@ void vfioext_user_device_set_pci(struct vfioext_user_device *device, bool pci)
 	device->is_pci = pci;
 }
 
+/* One that has hung up is done with when all is read that it left. */
+static void look_after(struct vfioext_user_device *device)
+{
+	struct pollfd pollfd = { .fd = device->session->channel.fd };
+	unsigned int turn;
+
+	for (turn = 0; turn < TURN_MAX && device->session; turn++) {
+		if (poll(&pollfd, 1, 0) <= 0 || !(pollfd.revents & POLLHUP))
+			return;
+		device->session->source.ready(&device->session->source, EPOLLIN);
+	}
+	if (device->session)
+		session_free(device->session);
+}
+
 /*
  * A client that comes when there is one already hears so; but that one may have gone, and
  * not be known to have.
  */
 static void take_client(struct vfioext_user_device *device, int fd)
 {
-	struct session *session = device->session;
 	bool refused;
 	int ret;
 
-	if (session)
-		session->source.ready(&session->source, EPOLLIN);
+	if (device->session)
+		look_after(device);
 	refused = device->session;
 	if (refused && device->nr_refused == REFUSED_MAX)
 		ret = -EBUSY;

@@ -108,11 +108,7 @@ int vfioext_user_new(struct vfioext *ctx, vfioext_user_log_fn log, void *data,
 	new->ctx = ctx;
 	new->log = log;
 	new->data = data;
-	new->wake = -1;
-	new->epoll = epoll_create1(EPOLL_CLOEXEC);
-	if (new->epoll >= 0)
-		new->wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-	ret = new->wake < 0 ? -errno : server_watch(new, new->wake, EPOLLIN, &new->source);
+	ret = open_files(new);
 	if (ret) {
 		vfioext_user_free(new);
 		return ret;
