@@ -395,7 +395,7 @@ unsigned int count_mappings(void)
 	if (!file)
 		die("/proc/self/maps");
 	while (fgets(line, sizeof(line), file))
-		nr += strstr(line, "/memfd:wire") != NULL;
+		nr += !!strstr(line, "/memfd:wire");
 	fclose(file);
 	return nr;
 }
