@@ -149,17 +149,6 @@ static void set_masked(struct user_irq *irq, unsigned int vector, bool masked)
 		pci_unmasked(device);
 }
 
-/* The client's eventfd that unmasks the first vector, as KVM writes to it. */
-static void on_unmask(struct source *source, uint32_t events)
-{
-	struct user_irq *irq = (struct user_irq *)source;
-	eventfd_t count;
-
-	(void)events;
-	if (!eventfd_read(irq->unmask, &count) && irq->count)
-		set_masked(irq, 0, false);
-}
-
 static void drop_unmask(struct user_irq *irq)
 {
 	if (irq->unmask < 0)
@@ -167,6 +156,23 @@ static void drop_unmask(struct user_irq *irq)
 	server_forget(irq->device->server, irq->unmask, &irq->source);
 	close(irq->unmask);
 	irq->unmask = -1;
+}
+
+/*
+ * The client's eventfd that unmasks the first vector, as KVM writes to it. What is
+ * readable, and is not read, is none.
+ */
+static void on_unmask(struct source *source, uint32_t events)
+{
+	struct user_irq *irq = (struct user_irq *)source;
+	eventfd_t count;
+
+	(void)events;
+	errno = 0;
+	if (!eventfd_read(irq->unmask, &count))
+		set_masked(irq, 0, false);
+	else if (errno != EAGAIN)
+		drop_unmask(irq);
 }
 
 static int set_unmask(struct user_irq *irq, int fd)

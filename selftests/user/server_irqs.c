@@ -259,6 +259,20 @@ TEST_F(irqs, unmask_by_a_file)
 	EXPECT_EQ(1, self->probe->unmasked);
 }
 
+/* Nor is what can be read at any time and has nothing, which would keep the server busy. */
+TEST_F(irqs, unmask_by_a_pipe_that_has_ended)
+{
+	int pipes[2];
+
+	ASSERT_EQ(0, pipe(pipes));
+	close(pipes[1]);
+	ASSERT_EQ(0, wire_set_irqs(self->wire, EVENTFD | UNMASK, PROBE_PIN, 0, 1, pipes, 1));
+	close(pipes[0]);
+	wire_pump(self->test.server);
+	EXPECT_EQ(0, self->probe->unmasked);
+	EXPECT_EQ(0, wire_read(self->wire, PROBE_CALLED, 0, 4));
+}
+
 /* Every combination of data and action, right or wrong, for each kind. */
 TEST_F(irqs, combinations)
 {
