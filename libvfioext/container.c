@@ -27,7 +27,7 @@ static int choose_backend(struct vfioext *ctx, enum vfioext_backend *backend)
 {
 	const char *name = getenv("VFIOEXT_BACKEND");
 
-	if (*backend > VFIOEXT_BACKEND_NOIOMMU)
+	if (*backend > VFIOEXT_BACKEND_USER)
 		return context_fail(ctx, -EINVAL, "there is no backend %d", (int)*backend);
 	if (*backend != VFIOEXT_BACKEND_ANY)
 		return 0;
@@ -90,6 +90,13 @@ static void close_iommufd(struct vfioext_container *container)
 		close(container->fd);
 }
 
+/* Nothing of the kernel's is behind it. */
+static int open_files(struct vfioext_container *container)
+{
+	container->files = mappings_new();
+	return container->files ? 0 : -ENOMEM;
+}
+
 struct vfioext_container *container_alloc(struct vfioext *ctx, enum vfioext_backend backend)
 {
 	struct vfioext_container *container = calloc(1, sizeof(*container));
@@ -121,8 +128,12 @@ int vfioext_container_new(struct vfioext *ctx, enum vfioext_backend backend,
 	new = container_alloc(ctx, backend);
 	if (!new)
 		return -ENOMEM;
-	ret = backend == VFIOEXT_BACKEND_IOMMUFD ? open_iommufd(ctx, new) :
-						   open_container(ctx, new);
+	if (backend == VFIOEXT_BACKEND_IOMMUFD)
+		ret = open_iommufd(ctx, new);
+	else if (backend == VFIOEXT_BACKEND_USER)
+		ret = open_files(new);
+	else
+		ret = open_container(ctx, new);
 	if (ret) {
 		vfioext_container_free(new);
 		return ret;
@@ -160,6 +171,7 @@ int vfioext_container_free(struct vfioext_container *container)
 		close_iommufd(container);
 	else if (container->fd >= 0)
 		close(container->fd);
+	remote_free_files(container);
 	if (container->mappings)
 		mappings_free(container->mappings);
 	free(container->ranges);
@@ -427,14 +439,42 @@ static int add_by_file(struct vfioext_container *container, struct vfioext_devic
 	return ret;
 }
 
+/* What the devices of others see of memory nobody but they can tell. */
+static int check_kind(struct vfioext_container *container, struct vfioext_device *device)
+{
+	bool user = container->backend == VFIOEXT_BACKEND_USER;
+
+	if (user && !device->remote)
+		return context_fail(device->ctx, -EXDEV, "the container is for vfio-user devices, and "
+				    "%s is none", device->info.name);
+	if (!user && device->remote)
+		return context_fail(device->ctx, -EXDEV, "%s wants a container that was made with "
+				    "VFIOEXT_BACKEND_USER", device->info.name);
+	return 0;
+}
+
+static int add(struct vfioext_container *container, struct vfioext_device *device)
+{
+	switch (container->backend) {
+	case VFIOEXT_BACKEND_USER:
+		return remote_join(container, device);
+	case VFIOEXT_BACKEND_IOMMUFD:
+		return add_by_file(container, device);
+	default:
+		return add_by_group(container, device);
+	}
+}
+
 /* Open a device in a container. */
 int container_add_device(struct vfioext_container *container, struct vfioext_device *device)
 {
 	int ret;
 
+	ret = check_kind(container, device);
+	if (ret)
+		return ret;
 	pthread_mutex_lock(&container->lock);
-	ret = container->backend == VFIOEXT_BACKEND_IOMMUFD ? add_by_file(container, device) :
-							      add_by_group(container, device);
+	ret = add(container, device);
 	if (!ret) {
 		device->container = container;
 		container->devices++;
@@ -481,7 +521,10 @@ void container_remove_device(struct vfioext_device *device)
 	struct vfioext_container *container = device->container;
 
 	pthread_mutex_lock(&container->lock);
-	close_device(device);
+	if (device->remote)
+		remote_leave(device);
+	else
+		close_device(device);
 	if (device->group)
 		remove_group(container, device->group);
 	device->group = NULL;
@@ -490,8 +533,14 @@ void container_remove_device(struct vfioext_device *device)
 	pthread_mutex_unlock(&container->lock);
 }
 
+static int move(struct vfioext_device *device, struct vfioext_container *to)
+{
+	return device->remote ? remote_move(device, to) : attach_iommufd(to, device);
+}
+
 /*
- * iommufd takes a device to another address space in one step.
+ * iommufd takes a device to another address space in one step. To one that another
+ * process serves the one is told, and then the other.
  */
 int container_move_device(struct vfioext_device *device, struct vfioext_container *to)
 {
@@ -502,7 +551,7 @@ int container_move_device(struct vfioext_device *device, struct vfioext_containe
 		return context_fail(device->ctx, -EXDEV, "the containers are of different contexts, and "
 				    "so of different openings of /dev/iommu");
 	pthread_mutex_lock(&to->lock);
-	ret = attach_iommufd(to, device);
+	ret = move(device, to);
 	if (!ret) {
 		to->devices++;
 		if (!to->ready) {

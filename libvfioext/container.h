@@ -28,6 +28,9 @@ struct group {
  * @fd: of /dev/vfio/vfio, or /dev/iommu
  * @ioas: iommufd's number of the address space
  * @devices: how many are open in it
+ * @remotes: they are, where other processes serve them
+ * @files: memory that is in files, by its address in the place of IOVAs; the file is in the
+ *	place of flags. NULL if the kernel maps memory.
  * @ready: a device is in it, and so it has an IOMMU and @limits are known
  * @held: by shares that hand it out, or by the attachment that it came with: it is not
  *	freed meanwhile
@@ -43,6 +46,8 @@ struct vfioext_container {
 	int fd;
 	uint32_t ioas;
 	unsigned int devices;
+	struct vfioext_device *remotes;
+	struct mappings *files;
 	bool ready;
 	unsigned int held;
 	bool orphaned;

@@ -5,7 +5,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/ioctl.h>
 #include <unistd.h>
 #include <vfioext/config.h>
 #include <vfioext/discovery.h>
@@ -40,7 +39,7 @@ static int read_info(struct vfioext_device *device)
 {
 	struct vfio_device_info info = { .argsz = sizeof(info) };
 
-	if (ioctl(device->fd, VFIO_DEVICE_GET_INFO, &info)) {
+	if (device_ioctl(device, VFIO_DEVICE_GET_INFO, &info)) {
 		int ret = -errno;
 
 		return context_fail(device->ctx, ret, "VFIO_DEVICE_GET_INFO: %s", strerror(-ret));
@@ -57,12 +56,15 @@ static int read_info(struct vfioext_device *device)
 static int take_container(struct vfioext_device *device, const struct vfioext_open *how,
 			  struct vfioext_container **container)
 {
+	enum vfioext_backend backend = how ? how->backend : VFIOEXT_BACKEND_ANY;
+
 	*container = how ? how->container : NULL;
 	if (*container)
 		return 0;
+	if (device->remote && backend == VFIOEXT_BACKEND_ANY)
+		backend = VFIOEXT_BACKEND_USER;
 	device->own = true;
-	return vfioext_container_new(device->ctx, how ? how->backend : VFIOEXT_BACKEND_ANY,
-				     container);
+	return vfioext_container_new(device->ctx, backend, container);
 }
 
 static int open_in_container(struct vfioext_device *device, const struct vfioext_open *how)
@@ -113,10 +115,10 @@ int vfioext_device_open(struct vfioext *ctx, const char *name, const struct vfio
 	int ret;
 
 	ctx->message[0] = '\0';
-	ret = find_device(ctx, name, &info);
+	ret = remote_path(name) ? 0 : find_device(ctx, name, &info);
 	if (ret)
 		return ret;
-	if (!info.vfio)
+	if (!remote_path(name) && !info.vfio)
 		return context_fail(ctx, -ENXIO, "%s is not bound to a VFIO driver; "
 				    "'vfioext bind %s' binds it", info.name, info.name);
 	if (how && how->vf_token && strlen(how->vf_token) > 36)
@@ -124,11 +126,16 @@ int vfioext_device_open(struct vfioext *ctx, const char *name, const struct vfio
 	new = device_new(ctx, &info, how);
 	if (!new)
 		return -ENOMEM;
-	ret = open_in_container(new, how);
+	if (remote_path(name))
+		ret = remote_open(new, name);
+	if (!ret)
+		ret = open_in_container(new, how);
 	if (ret) {
 		vfioext_device_close(new);
 		return ret;
 	}
+	if (new->remote)
+		remote_identify(new);
 	*device = new;
 	return 0;
 }
@@ -150,11 +157,15 @@ void vfioext_device_close(struct vfioext_device *device)
 	if (!device)
 		return;
 	watch_free(device);
-	if (device->pci && !vfioext_device_lost(device) && device->fd >= 0 && device->regions)
+	if (device->pci && !vfioext_device_lost(device) && device_is_open(device) && device->regions)
 		vfioext_device_set_master(device, false);
 	irqs_free(device);
+	/* From then on nobody tells that it is lost. */
+	if (device->remote)
+		device->remote->ops->shut(device->remote);
 	regions_free(device);
 	device_detach(device);
+	remote_close(device);
 	if (device->fd >= 0)
 		close(device->fd);
 	free(device->regions);
@@ -194,13 +205,15 @@ static bool shares_group(const struct vfioext_device *device)
 int vfioext_device_move(struct vfioext_device *device, struct vfioext_container *container)
 {
 	struct vfioext_container *from = device->container;
-	bool iommufd;
 	int ret;
 
 	if (vfioext_device_lost(device))
 		return -ENODEV;
 	if (container == from)
 		return 0;
+	if (container->backend != from->backend && (device->remote || container->backend == VFIOEXT_BACKEND_USER))
+		return context_fail(device->ctx, -EXDEV, "one of the containers is for vfio-user "
+				    "devices, and the other is not");
 	if (container->backend != from->backend)
 		return context_fail(device->ctx, -EXDEV, "one of the containers is iommufd's");
 	if (from->shared || container->shared)
@@ -209,8 +222,10 @@ int vfioext_device_move(struct vfioext_device *device, struct vfioext_container 
 	if (shares_group(device))
 		return context_fail(device->ctx, -EBUSY, "group %d has %u devices open", device->info.group,
 				    device->group->devices);
-	iommufd = from->backend == VFIOEXT_BACKEND_IOMMUFD;
-	ret = iommufd ? container_move_device(device, container) : reopen_in(device, container);
+	if (from->backend == VFIOEXT_BACKEND_IOMMUFD || device->remote)
+		ret = container_move_device(device, container);
+	else
+		ret = reopen_in(device, container);
 	if (ret)
 		return ret;
 	if (device->own)

@@ -5,10 +5,13 @@
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdbool.h>
+#include <sys/ioctl.h>
 #include <vfioext/device.h>
 #include <vfioext/events.h>
 #include <vfioext/region.h>
 #include <vfioext/watch.h>
+
+#include "remote.h"
 
 struct group;
 struct region;
@@ -22,8 +25,12 @@ struct irq {
 /*
  * @group: NULL if iommufd stands behind it
  * @fd: the device's; once it is lost, of a file without content, or -1
+ * @remote: NULL unless another process serves it; then there is no @fd
+ * @next: of the remote devices in its container
  * @own: the container is its own
- * @lost: it was taken away
+ * @mapped: a region was mapped
+ * @lost: it was taken away, or its server has gone
+ * @let_go: nothing of it is ours any longer
  * @lock: protects regions and irqs while they are set up
  * @regions: each NULL until it was asked for
  * @irqs: each empty until it was used
@@ -35,10 +42,14 @@ struct vfioext_device {
 	struct group *group;
 	char *vf_token;
 	int fd;
+	struct remote *remote;
+	struct vfioext_device *next;
 	bool own;
 	bool pci;
 	bool resettable;
+	atomic_bool mapped;
 	atomic_bool lost;
+	atomic_bool let_go;
 	pthread_mutex_t lock;
 	unsigned int nr_regions;
 	unsigned int nr_irqs;
@@ -46,6 +57,20 @@ struct vfioext_device {
 	struct irq *irqs;
 	struct watch *watch;
 };
+
+static inline bool device_is_open(const struct vfioext_device *device)
+{
+	return device->fd >= 0 || device->remote;
+}
+
+/* Whatever is asked of a device, but to be read and written: see region_access.c. */
+static inline int device_ioctl(const struct vfioext_device *device, unsigned long request,
+			       void *argument)
+{
+	if (device->remote)
+		return remote_ioctl(device, request, argument);
+	return ioctl(device->fd, request, argument);
+}
 
 /* device.c: close all of the kernel's: what is left is memory */
 void device_detach(struct vfioext_device *device);

@@ -15,6 +15,7 @@
 
 #include "container.h"
 #include "context.h"
+#include "remote.h"
 
 #define INFO_MAX 65536
 #define HUGE_SIZE (2ULL << 20)
@@ -25,6 +26,12 @@
 
 /* Without a description of its own an IOMMU is taken to do what all do. */
 static const struct vfioext_iova_range whole = { 0, (1ULL << 39) - 1 };
+
+/* Without an IOMMU in between all addresses can be; but few devices can use all. */
+static const struct vfioext_iova_range every = { 0, UINT64_MAX };
+static const struct vfioext_iova_range usual[] = {
+	{ 0, (1ULL << 39) - 1 }, { 1ULL << 39, (1ULL << 48) - 1 },
+};
 
 static void set_ranges(struct vfioext_container *container, struct vfioext_iova_range *ranges,
 		       size_t nr)
@@ -137,6 +144,15 @@ static int read_iommufd(struct vfioext_container *container)
 	return 0;
 }
 
+/* Nothing is locked. */
+static int read_remotes(struct vfioext_container *container)
+{
+	container->limits.locked_left = UINT64_MAX;
+	container->limits.ranges = &every;
+	remote_read_limits(container);
+	return 0;
+}
+
 /* The kernel counts what is locked unless the process may lock without end. */
 static uint64_t locked_left(void)
 {
@@ -168,8 +184,12 @@ static int read_limits(struct vfioext_container *container)
 	limits->locked_left = locked_left();
 	limits->ranges = container->shared ? container->ranges : &whole;
 	limits->nr_ranges = container->shared ? nr_ranges : 1;
-	ret = container->backend == VFIOEXT_BACKEND_IOMMUFD ? read_iommufd(container) :
-							      read_container(container);
+	if (container->backend == VFIOEXT_BACKEND_USER)
+		ret = read_remotes(container);
+	else if (container->backend == VFIOEXT_BACKEND_IOMMUFD)
+		ret = read_iommufd(container);
+	else
+		ret = read_container(container);
 	if (!limits->page_sizes)
 		limits->page_sizes = (uint64_t)sysconf(_SC_PAGESIZE);
 	return ret;
@@ -231,13 +251,29 @@ static int check_room(struct vfioext_container *container, uint64_t size)
 	if (!container->limits.mappings_left || size > container->limits.locked_left)
 		read_limits(container);
 	if (!container->limits.mappings_left)
-		return context_fail(ctx, -ENOSPC, "all mappings that vfio allows a container are in use; "
+		return container->backend == VFIOEXT_BACKEND_USER ?
+		       context_fail(ctx, -ENOSPC, "all mappings that the server of a device takes are "
+				    "in use; map in larger pieces") :
+		       context_fail(ctx, -ENOSPC, "all mappings that vfio allows a container are in use; "
 				    "map in larger pieces, or raise vfio_iommu_type1's dma_entry_limit");
 	if (size > container->limits.locked_left)
 		return context_fail(ctx, -ENOMEM, "%" PRIu64 " KiB cannot be locked in memory, %" PRIu64
 				    " KiB are left; raise RLIMIT_MEMLOCK (ulimit -l)", size >> 10,
 				    container->limits.locked_left >> 10);
 	return 0;
+}
+
+static int find_free(struct vfioext_container *container, struct mapping *mapping, uint64_t align)
+{
+	const struct vfioext_iova_range *ranges = container->limits.ranges;
+	size_t nr = container->limits.nr_ranges;
+
+	if (container->backend == VFIOEXT_BACKEND_USER) {
+		ranges = usual;
+		nr = sizeof(usual) / sizeof(usual[0]);
+	}
+	return mappings_find_free(container->mappings, ranges, nr, mapping->size, align,
+				  &mapping->iova);
 }
 
 static int choose_iova(struct vfioext_container *container, struct mapping *mapping,
@@ -257,8 +293,7 @@ static int choose_iova(struct vfioext_container *container, struct mapping *mapp
 	/* Where both are aligned alike the IOMMU can use its larger pages. */
 	if (mapping->size >= HUGE_SIZE && !(mapping->vaddr % HUGE_SIZE))
 		align = HUGE_SIZE;
-	if (mappings_find_free(container->mappings, container->limits.ranges,
-			       container->limits.nr_ranges, mapping->size, align, &mapping->iova))
+	if (find_free(container, mapping, align))
 		return context_fail(container->ctx, -ENOSPC, "no %" PRIu64 " KiB in one piece are free "
 				    "in what the IOMMU maps", mapping->size >> 10);
 	return 0;
@@ -286,6 +321,8 @@ static int map_in_kernel(struct vfioext_container *container, const struct mappi
 	};
 	int ret;
 
+	if (container->backend == VFIOEXT_BACKEND_USER)
+		return remote_map(container, mapping);
 	if (container->backend == VFIOEXT_BACKEND_IOMMUFD)
 		ret = ioctl(container->fd, IOMMU_IOAS_MAP, &ioas_map);
 	else
@@ -311,6 +348,8 @@ static int unmap_in_kernel(struct vfioext_container *container, uint64_t iova, u
 		.length = size,
 	};
 
+	if (container->backend == VFIOEXT_BACKEND_USER)
+		return remote_unmap(container, iova, size);
 	if (container->backend == VFIOEXT_BACKEND_IOMMUFD)
 		return ioctl(container->fd, IOMMU_IOAS_UNMAP, &ioas_unmap) ? -errno : 0;
 	return ioctl(container->fd, VFIO_IOMMU_UNMAP_DMA, &unmap) ? -errno : 0;
@@ -488,7 +527,7 @@ static int unmap_all_in_kernel(struct vfioext_container *container)
 		.flags = VFIO_DMA_UNMAP_FLAG_ALL,
 	};
 
-	if (container->backend == VFIOEXT_BACKEND_IOMMUFD)
+	if (container->backend != VFIOEXT_BACKEND_CONTAINER)
 		return unmap_in_kernel(container, 0, UINT64_MAX);
 	return ioctl(container->fd, VFIO_IOMMU_UNMAP_DMA, &unmap) ? -errno : 0;
 }
@@ -562,7 +601,7 @@ static uint64_t allocated_size(const struct vfioext_container *container, uint64
 }
 
 /* Of huge pages that were set aside, else of those that the kernel makes up. */
-static void *allocate(uint64_t size, bool huge)
+static void *allocate_anonymous(uint64_t size, bool huge)
 {
 	uint8_t *memory = MAP_FAILED;
 	uint64_t lead;
@@ -587,6 +626,30 @@ static void *allocate(uint64_t size, bool huge)
 	return memory;
 }
 
+static void *allocate(struct vfioext_container *container, uint64_t size, bool huge)
+{
+	void *memory;
+	int ret;
+
+	if (container->backend != VFIOEXT_BACKEND_USER)
+		return allocate_anonymous(size, huge);
+	pthread_mutex_lock(&container->lock);
+	ret = remote_allocate(container, size, huge, &memory);
+	pthread_mutex_unlock(&container->lock);
+	return ret ? MAP_FAILED : memory;
+}
+
+static void give_back(struct vfioext_container *container, void *memory, uint64_t size)
+{
+	if (container->backend != VFIOEXT_BACKEND_USER) {
+		munmap(memory, size);
+		return;
+	}
+	pthread_mutex_lock(&container->lock);
+	remote_free(container, memory, size);
+	pthread_mutex_unlock(&container->lock);
+}
+
 int vfioext_dma_alloc(struct vfioext_container *container, uint64_t size, unsigned int flags,
 		      void **vaddr, uint64_t *iova)
 {
@@ -596,12 +659,12 @@ int vfioext_dma_alloc(struct vfioext_container *container, uint64_t size, unsign
 	if (!size || size > (1ULL << 46))
 		return -EINVAL;
 	size = allocated_size(container, size);
-	memory = allocate(size, flags & VFIOEXT_DMA_HUGE);
+	memory = allocate(container, size, flags & VFIOEXT_DMA_HUGE);
 	if (memory == MAP_FAILED)
 		return -ENOMEM;
 	ret = vfioext_dma_map(container, memory, size, flags, iova);
 	if (ret) {
-		munmap(memory, size);
+		give_back(container, memory, size);
 		return ret;
 	}
 	*vaddr = memory;
@@ -618,7 +681,7 @@ int vfioext_dma_free(struct vfioext_container *container, void *vaddr, uint64_t 
 	if (!ret)
 		ret = vfioext_dma_unmap(container, iova, size);
 	if (!ret)
-		munmap(vaddr, size);
+		give_back(container, vaddr, size);
 	return ret;
 }
 

@@ -10,7 +10,6 @@
 #include <linux/vfio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/ioctl.h>
 #include <unistd.h>
 #include <vfioext/interrupt.h>
 
@@ -29,7 +28,7 @@ static int get_info(const struct vfioext_device *device, unsigned int irq,
 	memset(info, 0, sizeof(*info));
 	info->argsz = sizeof(*info);
 	info->index = irq;
-	if (!ioctl(device->fd, VFIO_DEVICE_GET_IRQ_INFO, info))
+	if (!device_ioctl(device, VFIO_DEVICE_GET_IRQ_INFO, info))
 		return 0;
 	if (errno != EINVAL)
 		return -errno;
@@ -40,7 +39,7 @@ static int get_info(const struct vfioext_device *device, unsigned int irq,
 /* vfio-pci gives a number above 0 if the host has only so many vectors to spare. */
 static int set_irqs(const struct vfioext_device *device, const struct vfio_irq_set *set)
 {
-	int ret = ioctl(device->fd, VFIO_DEVICE_SET_IRQS, set);
+	int ret = device_ioctl(device, VFIO_DEVICE_SET_IRQS, (void *)set);
 
 	if (ret < 0)
 		return -errno;
@@ -310,7 +309,7 @@ void irqs_free(struct vfioext_device *device)
 		return;
 	pthread_mutex_lock(&device->lock);
 	for (i = 0; i < device->nr_irqs; i++) {
-		if (device->fd >= 0)
+		if (device_is_open(device))
 			disable(device, i);
 		forget(&device->irqs[i]);
 	}

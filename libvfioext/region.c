@@ -13,7 +13,6 @@
 #include <linux/vfio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <unistd.h>
 #include <vfioext/config.h>
@@ -37,7 +36,7 @@ static int ask_once(const struct vfioext_device *device, unsigned int index,
 	memset(info, 0, size);
 	info->argsz = size;
 	info->index = index;
-	if (!ioctl(device->fd, VFIO_DEVICE_GET_REGION_INFO, info))
+	if (!device_ioctl(device, VFIO_DEVICE_GET_REGION_INFO, info))
 		return 0;
 	if (errno != EINVAL)
 		return -errno;
@@ -183,7 +182,7 @@ static int region_new(struct vfioext_device *device, unsigned int index, struct 
 	if (ret)
 		region_free(new);
 	else
-		*region = new;
+		__atomic_store_n(region, new, __ATOMIC_RELEASE);
 out:
 	free(parsed.areas);
 	return ret;
@@ -264,25 +263,11 @@ static void release(struct region *region)
 	region->reserved_size = 0;
 }
 
-static int map_areas(struct region *region)
+static int file_of(const struct vfioext_region *public)
 {
-	const struct vfioext_region *public = &region->public;
-	const struct vfioext_area *area;
-	int prot = PROT_NONE;
-	size_t i;
+	struct remote *remote = public->device->remote;
 
-	if (public->flags & VFIOEXT_REGION_READ)
-		prot |= PROT_READ;
-	if (public->flags & VFIOEXT_REGION_WRITE)
-		prot |= PROT_WRITE;
-	for (i = 0; i < public->nr_areas; i++) {
-		area = &public->areas[i];
-		if (mmap((uint8_t *)region->reserved + area->offset, area->size, prot,
-			 MAP_SHARED | MAP_FIXED, public->device->fd,
-			 (off_t)(region->file_offset + area->offset)) == MAP_FAILED)
-			return -errno;
-	}
-	return 0;
+	return remote ? remote->ops->region_fd(remote, public->index) : public->device->fd;
 }
 
 int vfioext_region_file(const struct vfioext_region *region, uint64_t *offset)
@@ -292,7 +277,39 @@ int vfioext_region_file(const struct vfioext_region *region, uint64_t *offset)
 	if (!region->nr_areas)
 		return -ENOTSUP;
 	*offset = region_of(region)->file_offset;
-	return region->device->fd;
+	return file_of(region);
+}
+
+static int map_areas(struct region *region)
+{
+	const struct vfioext_region *public = &region->public;
+	int prot = PROT_NONE, fd = file_of(public);
+	const struct vfioext_area *area;
+	size_t i;
+
+	if (public->flags & VFIOEXT_REGION_READ)
+		prot |= PROT_READ;
+	if (public->flags & VFIOEXT_REGION_WRITE)
+		prot |= PROT_WRITE;
+	for (i = 0; i < public->nr_areas; i++) {
+		area = &public->areas[i];
+		if (mmap((uint8_t *)region->reserved + area->offset, area->size, prot,
+			 MAP_SHARED | MAP_FIXED, fd,
+			 (off_t)(region->file_offset + area->offset)) == MAP_FAILED)
+			return -errno;
+	}
+	return 0;
+}
+
+/* What others can make shorter is theirs, and no fault of ours. */
+static int guard(struct region *region)
+{
+	struct remote *remote = region->public.device->remote;
+
+	if (!remote)
+		return 0;
+	return remote->ops->guard(remote, region->public.index, region->reserved,
+				  region->reserved_size);
 }
 
 static int map_region(struct region *region)
@@ -308,10 +325,13 @@ static int map_region(struct region *region)
 	if (ret)
 		return ret;
 	ret = map_areas(region);
+	if (!ret)
+		ret = guard(region);
 	if (ret) {
 		release(region);
 		return ret;
 	}
+	atomic_store(&public->device->mapped, true);
 	__atomic_store_n(&public->base, region->reserved, __ATOMIC_RELEASE);
 	fast_on(public);
 	return 0;
@@ -319,10 +339,14 @@ static int map_region(struct region *region)
 
 void region_unmap(struct region *region)
 {
+	struct remote *remote = region->public.device->remote;
+
 	if (!region->public.base)
 		return;
 	region_fast_off(region);
 	__atomic_store_n(&region->public.base, NULL, __ATOMIC_RELEASE);
+	if (remote)
+		remote->ops->unguard(remote, region->public.index);
 	release(region);
 }
 
@@ -333,6 +357,9 @@ int vfioext_region_map(struct vfioext_region *region)
 
 	pthread_mutex_lock(&device->lock);
 	ret = vfioext_device_lost(device) ? -ENODEV : map_region(region_of(region));
+	/* Or it was while that was made. */
+	if (vfioext_device_lost(device))
+		region_fast_off(region_of(region));
 	pthread_mutex_unlock(&device->lock);
 	return ret;
 }

@@ -7,6 +7,9 @@
 
 #include "region.h"
 
+/* So many bytes at once may be registers. */
+#define REGISTERS_MAX 64
+
 /* The first area that ends behind an offset; nr_areas if there is none. */
 static size_t area_from(const struct vfioext_region *region, uint64_t offset)
 {
@@ -119,14 +122,17 @@ static int read_piece(const struct vfioext_region *region, uint64_t offset, unio
 		load(mapped, piece, width);
 		return 0;
 	}
+	if (region->device->remote)
+		return remote_read(region, offset, piece->bytes, width);
 	do
 		done = pread(device_fd(region), piece->bytes, width, at);
 	while (done < 0 && errno == EINTR);
 	return finish(done, width);
 }
 
+/* Where it is @posted its error is of no use. */
 static int write_piece(const struct vfioext_region *region, uint64_t offset,
-		       const union piece *piece, unsigned int width)
+		       const union piece *piece, unsigned int width, bool posted)
 {
 	off_t at = (off_t)(region_of(region)->file_offset + offset);
 	void *mapped = vfioext_region_pointer(region, offset, width);
@@ -136,6 +142,8 @@ static int write_piece(const struct vfioext_region *region, uint64_t offset,
 		store(mapped, piece, width);
 		return 0;
 	}
+	if (region->device->remote)
+		return remote_write(region, offset, piece->bytes, width, posted);
 	do
 		done = pwrite(device_fd(region), piece->bytes, width, at);
 	while (done < 0 && errno == EINTR);
@@ -150,6 +158,28 @@ static unsigned int piece_width(uint64_t offset, size_t left)
 	while (width > left || offset % width)
 		width /= 2;
 	return width;
+}
+
+/*
+ * What is behind the socket of a server comes in one message, but for so few bytes that
+ * they may be registers, each of which is to be accessed by itself. Return: how many
+ * bytes, 0 if the next piece is to be done.
+ */
+static size_t whole_size(const struct vfioext_region *region, uint64_t offset, size_t left)
+{
+	const struct vfioext_area *area;
+	size_t i;
+
+	if (!region->device->remote || left <= REGISTERS_MAX)
+		return 0;
+	i = __atomic_load_n(&region->base, __ATOMIC_ACQUIRE) ? area_from(region, offset) :
+							       region->nr_areas;
+	if (i == region->nr_areas)
+		return left;
+	area = &region->areas[i];
+	if (area->offset <= offset)
+		return 0;
+	return left < area->offset - offset ? left : area->offset - offset;
 }
 
 static int check_range(const struct vfioext_region *region, uint64_t offset, size_t size,
@@ -173,7 +203,7 @@ int vfioext_region_read(const struct vfioext_region *region, void *buffer, size_
 	uint8_t *to = buffer;
 	union piece piece;
 	unsigned int width;
-	size_t done;
+	size_t done, whole;
 	int ret;
 
 	ret = check_range(region, offset, size, VFIOEXT_REGION_READ);
@@ -181,12 +211,18 @@ int vfioext_region_read(const struct vfioext_region *region, void *buffer, size_
 		return ret;
 	if (vfioext_device_lost(region->device))
 		ret = -ENODEV;
-	for (done = 0; done < size && !ret; done += width) {
+	for (done = 0; done < size && !ret;) {
+		whole = whole_size(region, offset + done, size - done);
 		width = piece_width(offset + done, size - done);
-		ret = read_piece(region, offset + done, &piece, width);
+		if (whole)
+			ret = remote_read(region, offset + done, to + done, whole);
+		else
+			ret = read_piece(region, offset + done, &piece, width);
 		if (ret)
 			break;
-		memcpy(to + done, piece.bytes, width);
+		if (!whole)
+			memcpy(to + done, piece.bytes, width);
+		done += whole ? whole : width;
 	}
 	if (lost_since(region))
 		ret = -ENODEV;
@@ -203,7 +239,7 @@ int vfioext_region_write(const struct vfioext_region *region, const void *buffer
 	const uint8_t *from = buffer;
 	union piece piece;
 	unsigned int width;
-	size_t done;
+	size_t done, whole;
 	int ret;
 
 	ret = check_range(region, offset, size, VFIOEXT_REGION_WRITE);
@@ -211,10 +247,15 @@ int vfioext_region_write(const struct vfioext_region *region, const void *buffer
 		return ret;
 	if (vfioext_device_lost(region->device))
 		return -ENODEV;
-	for (done = 0; done < size && !ret; done += width) {
+	for (done = 0; done < size && !ret; done += whole ? whole : width) {
+		whole = whole_size(region, offset + done, size - done);
 		width = piece_width(offset + done, size - done);
+		if (whole) {
+			ret = remote_write(region, offset + done, from + done, whole, false);
+			continue;
+		}
 		memcpy(piece.bytes, from + done, width);
-		ret = write_piece(region, offset + done, &piece, width);
+		ret = write_piece(region, offset + done, &piece, width, false);
 	}
 	return lost_since(region) ? -ENODEV : ret;
 }
@@ -263,5 +304,5 @@ void vfioext_region_write_slow(const struct vfioext_region *region, uint64_t off
 		return;
 	/* Its low bytes, and the first of them are those of the register. */
 	piece.q = htole64(value);
-	write_piece(region, offset, &piece, width);
+	write_piece(region, offset, &piece, width, true);
 }

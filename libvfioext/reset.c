@@ -4,7 +4,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/ioctl.h>
 #include <vfioext/discovery.h>
 #include <vfioext/reset.h>
 
@@ -21,7 +20,7 @@ int vfioext_device_reset(struct vfioext_device *device)
 	if (!device->resettable)
 		return context_fail(device->ctx, -ENOTSUP, "%s cannot be reset alone",
 				    device->info.name);
-	return ioctl(device->fd, VFIO_DEVICE_RESET) ? -errno : 0;
+	return device_ioctl(device, VFIO_DEVICE_RESET, NULL) ? -errno : 0;
 }
 
 /* Return: the kernel's list, or NULL with an error. */
@@ -40,7 +39,7 @@ static struct vfio_pci_hot_reset_info *read_dependent(struct vfioext_device *dev
 		info = more;
 		memset(info, 0, size);
 		info->argsz = (uint32_t)size;
-		if (!ioctl(device->fd, VFIO_DEVICE_GET_PCI_HOT_RESET_INFO, info) && info->count <= nr)
+		if (!device_ioctl(device, VFIO_DEVICE_GET_PCI_HOT_RESET_INFO, info) && info->count <= nr)
 			return info;
 		*error = errno == ENODEV ? -ENOTSUP : -errno;
 		if (info->count <= nr)
@@ -144,7 +143,7 @@ static int reset_with_groups(struct vfioext_device *device, const struct vfioext
 	for (group = container->groups; group; group = group->next)
 		if (takes_along(reset, group))
 			request->group_fds[request->count++] = group->fd;
-	ret = ioctl(device->fd, VFIO_DEVICE_PCI_HOT_RESET, request) ? -errno : 0;
+	ret = device_ioctl(device, VFIO_DEVICE_PCI_HOT_RESET, request) ? -errno : 0;
 	pthread_mutex_unlock(&container->lock);
 	free(request);
 	return ret;

@@ -198,6 +198,9 @@ int vfioext_share_add(struct vfioext_share *share, struct vfioext_container *con
 	if (container->backend == VFIOEXT_BACKEND_IOMMUFD)
 		return context_fail(share->ctx, -EOPNOTSUPP, "an address space of iommufd cannot be "
 				    "shared; set VFIOEXT_BACKEND=container");
+	if (container->backend == VFIOEXT_BACKEND_USER)
+		return context_fail(share->ctx, -EOPNOTSUPP, "a container of vfio-user devices is no "
+				    "file, and cannot be shared");
 	if (container->shared)
 		return context_fail(share->ctx, -EOPNOTSUPP,
 				    "a container is shared by the process that made it");

@@ -45,7 +45,7 @@ static int connect_in_time(int fd, const struct sockaddr_un *address, unsigned i
 	return timeout_ms && fcntl(fd, F_SETFL, O_NONBLOCK) ? -errno : 0;
 }
 
-int share_connect(const char *path, unsigned int timeout_ms)
+int share_connect_as(const char *path, int type, unsigned int timeout_ms)
 {
 	struct sockaddr_un address;
 	int fd, ret;
@@ -53,7 +53,7 @@ int share_connect(const char *path, unsigned int timeout_ms)
 	ret = share_address(path, &address);
 	if (ret)
 		return ret;
-	fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+	fd = socket(AF_UNIX, type | SOCK_CLOEXEC, 0);
 	if (fd < 0)
 		return -errno;
 	ret = connect_in_time(fd, &address, timeout_ms);
@@ -61,6 +61,11 @@ int share_connect(const char *path, unsigned int timeout_ms)
 		return fd;
 	close(fd);
 	return ret;
+}
+
+int share_connect(const char *path, unsigned int timeout_ms)
+{
+	return share_connect_as(path, SOCK_SEQPACKET, timeout_ms);
 }
 
 static void attach_fd(struct msghdr *message, union control *control, int fd)

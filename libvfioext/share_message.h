@@ -18,6 +18,7 @@ int share_address(const char *path, struct sockaddr_un *address);
  * an error.
  */
 int share_connect(const char *path, unsigned int timeout_ms);
+int share_connect_as(const char *path, int type, unsigned int timeout_ms);
 
 /* Send a record without waiting, with a descriptor or -1. Return: 0, -EAGAIN, an error. */
 int share_send(int fd, const void *record, size_t size, int passed);

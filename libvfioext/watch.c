@@ -52,6 +52,15 @@ static int watch_events(struct watch *watch)
 	return ret ? ret : poll_for(watch, vfioext_events_fd(watch->events));
 }
 
+/* Of a device that is served nobody but its server knows. */
+static int watch_server(struct remote *remote, struct watch *watch)
+{
+	struct epoll_event event = { .events = EPOLLRDHUP };
+
+	return epoll_ctl(watch->epoll, EPOLL_CTL_ADD, remote->ops->poll_fd(remote), &event) ?
+	       -errno : 0;
+}
+
 static int watch_request(struct vfioext_device *device, struct watch *watch)
 {
 	struct vfioext_irq_info info;
@@ -65,7 +74,7 @@ static int watch_request(struct vfioext_device *device, struct watch *watch)
 		return ret;
 	if (device->pci && !vfioext_irq_get_info(device, VFIOEXT_IRQ_REQUEST, &info) && info.count)
 		return vfioext_irq_set(device, VFIOEXT_IRQ_REQUEST, 0, &watch->request, 1);
-	if (watch->events)
+	if (watch->events || device->remote)
 		return 0;
 	return context_fail(device->ctx, -ENOTSUP, "the module is not loaded, and %s has no request "
 			    "interrupt", device->info.name);
@@ -78,7 +87,7 @@ static int begin(struct vfioext_device *device, struct watch *watch)
 	watch->epoll = epoll_create1(EPOLL_CLOEXEC);
 	if (watch->epoll < 0)
 		return -errno;
-	ret = watch_events(watch);
+	ret = device->remote ? watch_server(device->remote, watch) : watch_events(watch);
 	return ret ? ret : watch_request(device, watch);
 }
 
@@ -179,13 +188,29 @@ static int take_request(struct vfioext_device *device, struct watch *watch)
 	return ret;
 }
 
+/* There is nothing that could be kept. */
+static int server_gone(struct vfioext_device *device, struct watch *watch)
+{
+	struct remote *remote = device->remote;
+
+	epoll_ctl(watch->epoll, EPOLL_CTL_DEL, remote->ops->poll_fd(remote), NULL);
+	if (watch->fn && !watch->told)
+		watch->fn(device, 0, watch->data);
+	watch->told = true;
+	context_fail(device->ctx, 0, "%s: %s", device->info.name, remote->ops->reason(remote));
+	vfioext_device_let_go(device);
+	return 1;
+}
+
 int vfioext_device_watch_dispatch(struct vfioext_device *device)
 {
 	struct watch *watch = device->watch;
 	int ret = 0;
 
-	if (!watch || vfioext_device_lost(device))
+	if (!watch || device->let_go)
 		return watch ? 1 : -EINVAL;
+	if (device->remote && device->remote->ops->is_lost(device->remote))
+		return server_gone(device, watch);
 	if (watch->events)
 		ret = vfioext_events_dispatch(watch->events, take_current, device);
 	if (ret >= 0)
@@ -204,8 +229,9 @@ int vfioext_device_watch_dispatch(struct vfioext_device *device)
 
 void vfioext_device_let_go(struct vfioext_device *device)
 {
-	if (atomic_exchange(&device->lost, true))
+	if (atomic_exchange(&device->let_go, true))
 		return;
+	atomic_store(&device->lost, true);
 	regions_lose(device);
 	irqs_free(device);
 	device_detach(device);

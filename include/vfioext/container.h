@@ -27,12 +27,15 @@ struct vfioext_container;
  * @VFIOEXT_BACKEND_NOIOMMU: a VFIO container without an IOMMU: nothing keeps a
  *	device from writing anywhere in the host's memory. Never chosen by itself,
  *	and vfioext_message() warns of it when it is made.
+ * @VFIOEXT_BACKEND_USER: nothing of the kernel's: vfio-user devices, each of whose servers
+ *	is told what is mapped. Chosen by itself for the own container of such a device.
  */
 enum vfioext_backend {
 	VFIOEXT_BACKEND_ANY,
 	VFIOEXT_BACKEND_CONTAINER,
 	VFIOEXT_BACKEND_IOMMUFD,
 	VFIOEXT_BACKEND_NOIOMMU,
+	VFIOEXT_BACKEND_USER,
 };
 
 /**
@@ -62,7 +65,10 @@ int vfioext_container_free(struct vfioext_container *container);
 /** vfioext_container_backend() - what stands behind it, never VFIOEXT_BACKEND_ANY. */
 enum vfioext_backend vfioext_container_backend(const struct vfioext_container *container);
 
-/** vfioext_container_fd() - of /dev/vfio/vfio or /dev/iommu, which stays its own. */
+/**
+ * vfioext_container_fd() - of /dev/vfio/vfio or /dev/iommu, which stays its own; -1 of one of
+ * vfio-user devices
+ */
 int vfioext_container_fd(const struct vfioext_container *container);
 
 #ifdef __cplusplus
