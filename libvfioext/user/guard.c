@@ -145,19 +145,27 @@ int guard_add(struct guarded *guarded, void *start, size_t size)
 	return 0;
 }
 
-void guard_unmap(struct guarded *guarded)
+void guard_remove(struct guarded *guarded)
 {
 	struct slot *slot = guarded->slot;
 
 	if (!guarded->start)
 		return;
 	slot->end = 0;
-	munmap(guarded->start, guarded->size);
 	pthread_mutex_lock(&lock);
 	slot->next_free = free_slots;
 	free_slots = slot;
 	pthread_mutex_unlock(&lock);
 	guarded->start = NULL;
+}
+
+void guard_unmap(struct guarded *guarded)
+{
+	void *start = guarded->start;
+
+	guard_remove(guarded);
+	if (start)
+		munmap(start, guarded->size);
 }
 
 bool guard_is_broken(const struct guarded *guarded)

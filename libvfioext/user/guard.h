@@ -24,6 +24,9 @@ int guard_install(void);
 /* Guard a mapping from then on. Return: 0, or -ENOMEM. */
 int guard_add(struct guarded *guarded, void *start, size_t size);
 
+/* Guard it no longer, and leave it as it is. */
+void guard_remove(struct guarded *guarded);
+
 /* Unmap it. */
 void guard_unmap(struct guarded *guarded);
 
