@@ -109,7 +109,7 @@ static bool is_late(struct connection *connection, uint64_t deadline_ms, unsigne
 	return true;
 }
 
-static void fail(struct connection *connection, int error, const char *what)
+void connection_fail(struct connection *connection, int error, const char *what)
 {
 	if (error == -ECONNRESET || error == -EPIPE)
 		connection_die(connection, -ECONNRESET, "its server has gone");
@@ -123,7 +123,7 @@ static void receive(struct connection *connection, bool wait)
 	int ret = channel_receive(&connection->channel, wait);
 
 	if (ret && ret != -EAGAIN)
-		fail(connection, ret, "receiving");
+		connection_fail(connection, ret, "receiving");
 }
 
 /* A message that waits; the server's end only when there is none. */
@@ -176,7 +176,7 @@ static bool flush(struct connection *connection)
 	int ret = channel_flush(&connection->channel);
 
 	if (ret && ret != -EAGAIN)
-		fail(connection, ret, "sending");
+		connection_fail(connection, ret, "sending");
 	return !ret;
 }
 

@@ -99,6 +99,9 @@ int connection_post(struct connection *connection, const struct call *call);
 void connection_die(struct connection *connection, int error, const char *format, ...)
 	__attribute__((format(printf, 3, 4)));
 
+/* Give it up for the error of a system call. */
+void connection_fail(struct connection *connection, int error, const char *what);
+
 /* Has the server gone, be it that nobody noticed? */
 bool connection_is_lost(struct connection *connection);
 

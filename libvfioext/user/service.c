@@ -25,17 +25,31 @@
 /* While a call is under way the caller answers; it is looked after again so much later. */
 #define BUSY_US 500
 
+/* Kernels before 5.14 cannot tell. */
+static bool can_check(void)
+{
+	uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE);
+	uint8_t here;
+
+	return !madvise((void *)((uintptr_t)&here & ~(page - 1)), page, MADV_POPULATE_READ);
+}
+
 /*
  * That it is there, and is what @flags say, is found out now, as when it is pinned: no
- * server is to make us touch what we must not. Kernels before 5.14 cannot tell.
+ * server is to make us touch what we must not.
  */
 int service_check(void *vaddr, uint64_t size, uint32_t flags)
 {
 	int advice = flags & VFIOEXT_DMA_WRITE ? MADV_POPULATE_WRITE : MADV_POPULATE_READ;
 
-	if (!madvise(vaddr, size, advice) || errno == EINVAL)
+	int error;
+
+	if (!madvise(vaddr, size, advice))
 		return 0;
-	return errno == ENOMEM ? -EFAULT : -errno;
+	error = errno;
+	if (error == EINVAL)
+		return can_check() ? -EFAULT : 0;
+	return error == ENOMEM ? -EFAULT : -error;
 }
 
 int service_add(struct connection *connection, uint64_t iova, uint64_t size, uint32_t flags,
@@ -163,14 +177,6 @@ int service_answer(struct connection *connection, struct channel *channel,
 	return put_error(channel, header, ret);
 }
 
-static void fail(struct connection *connection, int error)
-{
-	if (error == -EPROTO)
-		connection_die(connection, error, "its server breaks the rules on the second socket");
-	else
-		connection_die(connection, error, "the second socket: %s", strerror(-error));
-}
-
 /* Nobody else uses it, so there is nothing to be done until all is sent. */
 static int flush_twin(struct channel *twin)
 {
@@ -224,7 +230,7 @@ static void *serve(void *data)
 			break;
 		ret = twin ? serve_twin(connection) : 0;
 		if (ret)
-			fail(connection, ret);
+			connection_fail(connection, ret, "the second socket");
 		if (!twin && !connection_try_serve(connection))
 			usleep(BUSY_US);
 	}
