@@ -310,6 +310,8 @@ int connection_call(struct connection *connection, struct call *call)
 		ret = put(connection, call, 0);
 	if (!ret) {
 		ret = wait_for_answer(connection, call);
+		/* What came with the answer the thread does not get to know of. */
+		serve(connection);
 		send_all(connection);
 	}
 	pthread_mutex_unlock(&connection->lock);
