@@ -533,14 +533,8 @@ void container_remove_device(struct vfioext_device *device)
 	pthread_mutex_unlock(&container->lock);
 }
 
-static int move(struct vfioext_device *device, struct vfioext_container *to)
-{
-	return device->remote ? remote_move(device, to) : attach_iommufd(to, device);
-}
-
 /*
- * iommufd takes a device to another address space in one step. To one that another
- * process serves the one is told, and then the other.
+ * iommufd takes a device to another address space in one step.
  */
 int container_move_device(struct vfioext_device *device, struct vfioext_container *to)
 {
@@ -551,7 +545,7 @@ int container_move_device(struct vfioext_device *device, struct vfioext_containe
 		return context_fail(device->ctx, -EXDEV, "the containers are of different contexts, and "
 				    "so of different openings of /dev/iommu");
 	pthread_mutex_lock(&to->lock);
-	ret = move(device, to);
+	ret = attach_iommufd(to, device);
 	if (!ret) {
 		to->devices++;
 		if (!to->ready) {

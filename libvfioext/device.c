@@ -211,7 +211,8 @@ int vfioext_device_move(struct vfioext_device *device, struct vfioext_container 
 		return -ENODEV;
 	if (container == from)
 		return 0;
-	if (container->backend != from->backend && (device->remote || container->backend == VFIOEXT_BACKEND_USER))
+	if (container->backend != from->backend &&
+	    (device->remote || container->backend == VFIOEXT_BACKEND_USER))
 		return context_fail(device->ctx, -EXDEV, "one of the containers is for vfio-user "
 				    "devices, and the other is not");
 	if (container->backend != from->backend)
@@ -222,7 +223,9 @@ int vfioext_device_move(struct vfioext_device *device, struct vfioext_container 
 	if (shares_group(device))
 		return context_fail(device->ctx, -EBUSY, "group %d has %u devices open", device->info.group,
 				    device->group->devices);
-	if (from->backend == VFIOEXT_BACKEND_IOMMUFD || device->remote)
+	if (device->remote)
+		ret = remote_move(device, container);
+	else if (from->backend == VFIOEXT_BACKEND_IOMMUFD)
 		ret = container_move_device(device, container);
 	else
 		ret = reopen_in(device, container);

@@ -143,7 +143,8 @@ static void find_file(const struct vfioext_container *container, struct remote_m
 	memory->offset = vaddr - file.vaddr;
 }
 
-static int tell(struct vfioext_device *device, const struct mapping *mapping)
+static int tell(struct vfioext_device *device, const struct vfioext_container *container,
+		const struct mapping *mapping)
 {
 	struct remote *remote = device->remote;
 	struct remote_memory memory = {
@@ -154,7 +155,7 @@ static int tell(struct vfioext_device *device, const struct mapping *mapping)
 		.fd = -1,
 	};
 
-	find_file(device->container, &memory);
+	find_file(container, &memory);
 	return remote->ops->dma_map(remote, &memory);
 }
 
@@ -180,82 +181,121 @@ static bool next_mapping(const struct vfioext_container *container, uint64_t *at
 	return true;
 }
 
-static int tell_all(struct vfioext_device *device)
+/* Those that begin before an address. Return: 0, or the error of the first that fails. */
+static int untell_below(struct vfioext_device *device, const struct vfioext_container *container,
+			uint64_t end)
 {
 	struct mapping mapping;
 	uint64_t at = 0;
 	int ret = 0;
 
-	while (!ret && next_mapping(device->container, &at, UINT64_MAX, &mapping)) {
-		ret = tell(device, &mapping);
-		if (ret)
-			context_fail(device->ctx, ret, "%s does not take what is mapped at %#" PRIx64
-				     ": %s", device->info.name, mapping.iova, strerror(-ret));
-	}
-	return ret;
-}
-
-static int untell_all(struct vfioext_device *device)
-{
-	struct mapping mapping;
-	uint64_t at = 0;
-	int ret = 0;
-
-	while (!ret && next_mapping(device->container, &at, UINT64_MAX, &mapping))
+	while (!ret && end && next_mapping(container, &at, end - 1, &mapping))
 		ret = untell(device, &mapping);
 	return ret;
 }
 
+/* All or none. */
+static int tell_all(struct vfioext_device *device, const struct vfioext_container *container)
+{
+	struct mapping mapping;
+	uint64_t at = 0;
+	int ret = 0;
+
+	while (!ret && next_mapping(container, &at, UINT64_MAX, &mapping))
+		ret = tell(device, container, &mapping);
+	if (!ret)
+		return 0;
+	untell_below(device, container, mapping.iova);
+	return context_fail(device->ctx, ret, "%s does not take what is mapped at %#" PRIx64 ": %s",
+			    device->info.name, mapping.iova, strerror(-ret));
+}
+
+/* From then on limits are those of one more. */
 static void link_device(struct vfioext_container *container, struct vfioext_device *device)
 {
 	device->next = container->remotes;
 	container->remotes = device;
+	dma_begin(container);
 }
 
-static void unlink_device(struct vfioext_device *device)
+static void unlink_device(struct vfioext_container *container, struct vfioext_device *device)
 {
-	struct vfioext_device **at = &device->container->remotes;
+	struct vfioext_device **at = &container->remotes;
 
 	while (*at != device)
 		at = &(*at)->next;
 	*at = device->next;
+	dma_begin(container);
 }
 
-/* From now on limits are those of one more. */
 int remote_join(struct vfioext_container *container, struct vfioext_device *device)
 {
-	int ret;
+	int ret = tell_all(device, container);
 
-	device->container = container;
-	ret = tell_all(device);
-	device->container = NULL;
-	if (ret)
-		return ret;
-	link_device(container, device);
-	dma_begin(container);
-	return 0;
+	if (!ret)
+		link_device(container, device);
+	return ret;
 }
 
 /* A server whose client has gone forgets what was mapped. */
 void remote_leave(struct vfioext_device *device)
 {
-	unlink_device(device);
+	unlink_device(device->container, device);
 	device->remote->ops->shut(device->remote);
-	dma_begin(device->container);
+}
+
+static int leave_for_another(struct vfioext_container *from, struct vfioext_device *device)
+{
+	int ret;
+
+	pthread_mutex_lock(&from->lock);
+	ret = untell_below(device, from, UINT64_MAX);
+	if (!ret) {
+		unlink_device(from, device);
+		from->devices--;
+	}
+	pthread_mutex_unlock(&from->lock);
+	return ret;
+}
+
+static int join_from_another(struct vfioext_container *to, struct vfioext_device *device)
+{
+	int ret;
+
+	pthread_mutex_lock(&to->lock);
+	ret = remote_join(to, device);
+	if (!ret) {
+		to->devices++;
+		to->ready = true;
+		device->container = to;
+	}
+	pthread_mutex_unlock(&to->lock);
+	return ret;
 }
 
 /*
- * @to's lock is held; the other container may be in use meanwhile, but its lock is not
- * waited for, so that two moves cannot wait for each other.
+ * One container after the other, so that no two locks are held. What went wrong half way
+ * and cannot be undone is the end of the connection, as nobody knows what is mapped.
  */
 int remote_move(struct vfioext_device *device, struct vfioext_container *to)
 {
 	struct vfioext_container *from = device->container;
+	int ret;
 
-	(void)from;
-	(void)to;
-	(void)untell_all;
-	return context_fail(device->ctx, -EOPNOTSUPP, "a vfio-user device stays in its container");
+	ret = leave_for_another(from, device);
+	if (ret)
+		return context_fail(device->ctx, ret, "%s does not give up what is mapped: %s",
+				    device->info.name, strerror(-ret));
+	ret = join_from_another(to, device);
+	if (!ret || !join_from_another(from, device))
+		return ret;
+	device->remote->ops->shut(device->remote);
+	atomic_store(&device->lost, true);
+	device->container = NULL;
+	if (device->own)
+		container_release(from);
+	device->own = false;
+	return ret;
 }
 
 /* A device that is lost is told nothing; but if that is all there are, so is the caller. */
@@ -266,7 +306,7 @@ int remote_map(struct vfioext_container *container, const struct mapping *mappin
 	int ret = 0;
 
 	for (device = container->remotes; device && !failed; device = device->next) {
-		ret = tell(device, mapping);
+		ret = tell(device, container, mapping);
 		if (!ret)
 			live++;
 		else if (ret != -ENODEV)

@@ -105,10 +105,12 @@ int remote_read(const struct vfioext_region *region, uint64_t offset, void *buff
 int remote_write(const struct vfioext_region *region, uint64_t offset, const void *buffer,
 		 size_t size, bool posted);
 
+/* To another container. Return: 0, or an error, and the device is where it was, or lost. */
+int remote_move(struct vfioext_device *device, struct vfioext_container *to);
+
 /* Its container's lock is held in all of these. */
 int remote_join(struct vfioext_container *container, struct vfioext_device *device);
 void remote_leave(struct vfioext_device *device);
-int remote_move(struct vfioext_device *device, struct vfioext_container *to);
 int remote_map(struct vfioext_container *container, const struct mapping *mapping);
 int remote_unmap(struct vfioext_container *container, uint64_t iova, uint64_t size);
 void remote_read_limits(struct vfioext_container *container);

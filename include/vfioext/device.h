@@ -37,14 +37,16 @@ struct vfioext_open {
  * vfioext_device_open() - open a device
  * @ctx: the context, which must outlive it
  * @name: a device that is bound to a VFIO driver: "0000:00:03.0", the UUID of an
- *	mdev, or the path of a device's own file, "/dev/vfio/devices/vfio0"
+ *	mdev, or the path of a device's own file, "/dev/vfio/devices/vfio0"; or "user:" and
+ *	the path of a socket that a device is served at over vfio-user, see user_client.h
  * @how: how, or NULL for a container of its own
  * @device: where it goes
  *
  * The first device of a group opens the group and puts it into the container;
  * the last one takes it out again. A device that was closed may be opened again.
  *
- * Return: 0; -ENODEV, -EINVAL as vfioext_find_device(); -ENXIO if it is not bound
+ * Return: 0; -ENODEV, -EINVAL as vfioext_find_device(); -EXDEV if it is served over vfio-user
+ * and the container is not for such devices, or the reverse; -ENXIO if it is not bound
  * to a VFIO driver; -EBUSY if the group is open elsewhere or not viable
  * (vfioext_message() says which function and driver break it), or if it is in
  * another container of this process; -EPERM, -EACCES; -ENOMEM; or the error of
@@ -72,6 +74,8 @@ void vfioext_device_close(struct vfioext_device *device);
  * its interrupts gone, and are to be set up anew; the object stays good. With
  * iommufd on both sides nothing of it is touched but what memory it sees.
  *
+ * One that is served over vfio-user keeps all but the memory it sees.
+ *
  * Return: 0; -EBUSY if another device of the group is open; -EXDEV if one
  * container is iommufd's and the other is not, or if they are of different contexts
  * and iommufd's; or the error of the step that vfioext_message() of the device's
@@ -85,7 +89,10 @@ const struct vfioext_device_info *vfioext_device_info(const struct vfioext_devic
 /** vfioext_device_container() - the container that it is in. */
 struct vfioext_container *vfioext_device_container(const struct vfioext_device *device);
 
-/** vfioext_device_fd() - the device's file descriptor, which stays its own. */
+/**
+ * vfioext_device_fd() - the device's file descriptor, which stays its own; -1 if it is served
+ * over vfio-user
+ */
 int vfioext_device_fd(const struct vfioext_device *device);
 
 /** vfioext_device_group_fd() - the group's, likewise; -1 if iommufd stands behind it. */
@@ -108,7 +115,9 @@ bool vfioext_device_is_resettable(const struct vfioext_device *device);
  * @device: the device
  *
  * From then on its regions read as all ones, writes go nowhere, and every call
- * that needs the device gives -ENODEV. See vfioext_device_on_removal().
+ * that needs the device gives -ENODEV. See vfioext_device_watch(). One that is served over
+ * vfio-user is lost, too, when its server has gone, breaks the rules, or has not answered for
+ * 5 s (a reset: 30 s); what is mapped of it stays the server's memory until it is let go.
  */
 bool vfioext_device_lost(const struct vfioext_device *device);
 

@@ -22,7 +22,7 @@ extern "C" {
 /**
  * vfioext_dma_map() - let the devices of a container see memory
  * @container: a container that has a device
- * @vaddr: the memory, on a page's boundary; it is pinned
+ * @vaddr: the memory, on a page's boundary; it is pinned, but not for vfio-user devices
  * @size: bytes, a multiple of the page size
  * @flags: VFIOEXT_DMA_*; READ and WRITE if neither is there
  * @iova: where the devices see it; with VFIOEXT_DMA_FIXED where they are to
@@ -31,11 +31,15 @@ extern "C" {
  * after it was unmapped. Memory that is mapped already at that very address and
  * size is left as it is.
  *
+ * Servers of vfio-user devices map what vfioext_dma_alloc() of the same container gave. All
+ * other memory goes by messages: that is slower, and needs a thread of the library.
+ *
  * Return: 0; -EINVAL if an address or the size is not on a page's boundary; -ERANGE
  * if the IOVA is in no valid range; -EEXIST if it overlaps what is mapped; -ENOSPC
  * if there is no room, or no mapping left (vfioext_message() of the container's
  * context says which, and what to do); -ENOMEM if memory may not be locked, which
- * it says, too; -ENODEV if no device is in the container; or the kernel's error.
+ * it says, too; -EFAULT if the memory cannot be accessed so; -ENODEV if no device is in the
+ * container, or all are lost; or the error of the kernel, or of a server.
  */
 int vfioext_dma_map(struct vfioext_container *container, void *vaddr, uint64_t size,
 		    unsigned int flags, uint64_t *iova);

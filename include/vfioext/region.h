@@ -125,7 +125,8 @@ int vfioext_region_file(const struct vfioext_region *region, uint64_t *offset);
  * @offset: where in the region they begin
  *
  * Aligned parts are read 8, 4 or 2 bytes at a time; where they are not mapped the
- * kernel, or the parent driver of an mdev, may read 8 bytes in two halves.
+ * kernel, or the parent driver of an mdev, may read 8 bytes in two halves. Of a vfio-user
+ * device more than 64 bytes that are not mapped are read at once.
  *
  * Return: 0; -EINVAL if they are not all in the region; -EPERM if it cannot be
  * read; -ENODEV if the device is lost, and @buffer is all ones; or the kernel's.
@@ -207,6 +208,9 @@ static inline uint64_t vfioext_read64(const struct vfioext_region *region, uint6
  * @region: the region, mapped or not
  * @offset: where in it, a multiple of the width
  * @value: the value, which goes nowhere if it cannot be written
+ *
+ * Over vfio-user, as on a bus, it may not have reached the device yet; what is read, written
+ * or done with the device afterwards finds it done. vfioext_region_write() waits for it.
  */
 static inline void vfioext_write8(const struct vfioext_region *region, uint64_t offset,
 				  uint8_t value)

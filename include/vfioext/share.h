@@ -98,7 +98,7 @@ void vfioext_share_free(struct vfioext_share *share);
  * Clients get the container that was added first, and any group that is in one of
  * them when they ask.
  *
- * Return: 0; -EOPNOTSUPP if iommufd stands behind it, or if it came from another
+ * Return: 0; -EOPNOTSUPP if iommufd or vfio-user stands behind it, or if it came from another
  * process; -EEXIST if it is there; -ENOMEM.
  */
 int vfioext_share_add(struct vfioext_share *share, struct vfioext_container *container);

@@ -22,6 +22,9 @@ extern "C" {
  * it back. If it is to go on with the device for a while, it says so, and calls
  * vfioext_device_let_go() when it is done.
  *
+ * Where the server of a vfio-user device has gone it is called with the device lost, and @id
+ * 0; whatever it returns, the device is let go.
+ *
  * Return: 0 to let the device go now, 1 to keep it for the time being.
  */
 typedef int (*vfioext_removal_fn)(struct vfioext_device *device, uint32_t id, void *data);
@@ -33,7 +36,8 @@ typedef int (*vfioext_removal_fn)(struct vfioext_device *device, uint32_t id, vo
  * @data: for @fn
  *
  * Of netlink events where the module is loaded, of the device's request interrupt
- * besides; whichever comes first, and one of them alone.
+ * besides; whichever comes first, and one of them alone. Of a vfio-user device, of its
+ * request interrupt, and when its server has gone: vfioext_message() then says why.
  *
  * Return: 0; -EBUSY if it is watched already; -ENOTSUP if the module is not loaded
  * and the device has no request interrupt; -ENOMEM; or the error of a socket.

@@ -70,7 +70,6 @@ static int take_twin(struct connection *connection, int fd)
 static int take_version(struct connection *connection, const uint8_t *answer, size_t size, int fd)
 {
 	struct vfio_user_version version;
-	int ret;
 
 	if (size < sizeof(version))
 		return -EPROTO;
@@ -80,8 +79,7 @@ static int take_version(struct connection *connection, const uint8_t *answer, si
 	if (capabilities_parse(&connection->peer, answer + sizeof(version), size - sizeof(version)) ||
 	    check_peer(&connection->peer))
 		return -EPROTO;
-	ret = take_twin(connection, fd);
-	return ret;
+	return take_twin(connection, fd);
 }
 
 /* Return: a request for the version, to be freed. */
@@ -197,7 +195,7 @@ static void client_shut(struct remote *remote)
 
 static int get_info(struct client *client, struct vfio_device_info *info)
 {
-	struct vfio_user_device_info asked = { .argsz = sizeof(asked) }, told;
+	struct vfio_user_device_info asked = { .argsz = sizeof(asked) }, told = { 0 };
 	struct call call = {
 		.command = VFIO_USER_DEVICE_GET_INFO,
 		.body = &asked,
@@ -270,7 +268,8 @@ static int get_region_info(struct client *client, struct vfio_region_info *info)
 
 static int get_irq_info(struct client *client, struct vfio_irq_info *info)
 {
-	struct vfio_user_irq_info asked = { .argsz = sizeof(asked), .index = info->index }, told;
+	struct vfio_user_irq_info asked = { .argsz = sizeof(asked), .index = info->index };
+	struct vfio_user_irq_info told = { 0 };
 	struct call call = {
 		.command = VFIO_USER_DEVICE_GET_IRQ_INFO,
 		.body = &asked,
@@ -416,7 +415,7 @@ static int check_access(const struct call *call, const struct vfio_user_region_a
 static int access_part(struct client *client, const struct vfio_user_region_access *asked,
 		       void *buffer, const void *data)
 {
-	struct vfio_user_region_access told;
+	struct vfio_user_region_access told = { 0 };
 	struct call call = {
 		.command = data ? VFIO_USER_REGION_WRITE : VFIO_USER_REGION_READ,
 		.body = asked,

@@ -111,7 +111,9 @@ static int copy(struct connection *connection, uint64_t iova, uint8_t *bytes, si
 	ret = check(connection, iova, size, flag);
 	for (; !ret && size; iova += piece, bytes += piece, size -= piece) {
 		piece = find_piece(connection, iova, size, flag, &at);
-		if (write)
+		if (!piece)
+			ret = -EFAULT;
+		else if (write)
 			memcpy(at, bytes, piece);
 		else
 			memcpy(bytes, at, piece);

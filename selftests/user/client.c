@@ -825,6 +825,41 @@ TEST_F(client, several_in_one_container)
 	munmap(plain, PAGE);
 }
 
+TEST_F(client, moves)
+{
+	struct vfioext_container *other;
+	uint64_t iova, theirs = 0x40000000;
+	struct vfioext_dma_limits limits;
+	void *memory, *plain;
+
+	plain = allocate(PAGE);
+	ASSERT_EQ(0, vfioext_container_new(self->ctx, VFIOEXT_BACKEND_USER, &other));
+	ASSERT_EQ(0, vfioext_dma_alloc(self->container, PAGE, 0, &memory, &iova));
+	EXPECT_EQ(1, self->board->maps);
+	ASSERT_EQ(0, vfioext_device_move(self->device, other));
+	EXPECT_EQ(0, self->board->maps);
+	EXPECT_EQ(other, vfioext_device_container(self->device));
+	EXPECT_EQ(-ENOENT, dma(self->bar, iova, 16, TO_DEVICE));
+	ASSERT_EQ(0, vfioext_dma_map(other, plain, PAGE, VFIOEXT_DMA_FIXED, &theirs));
+	EXPECT_TRUE(moves(self->bar, self->board, plain, theirs, PAGE));
+	/* To where something is mapped already, while no device is there. */
+	ASSERT_EQ(0, vfioext_container_new(self->ctx, VFIOEXT_BACKEND_USER, &self->container));
+	ASSERT_EQ(0, vfioext_device_move(self->device, self->container));
+	EXPECT_EQ(0, self->board->maps);
+	ASSERT_EQ(0, vfioext_dma_get_limits(self->container, &limits));
+	EXPECT_EQ(65535, limits.mappings_left);
+	ASSERT_EQ(0, vfioext_device_move(self->device, other));
+	EXPECT_EQ(1, self->board->maps);
+	EXPECT_TRUE(moves(self->bar, self->board, plain, theirs, PAGE));
+	EXPECT_EQ(0, vfioext_container_free(self->container));
+	EXPECT_EQ(-EBUSY, vfioext_container_free(other));
+	vfioext_device_close(self->device);
+	self->device = NULL;
+	EXPECT_EQ(0, vfioext_container_free(other));
+	munmap(plain, PAGE);
+	munmap(memory, PAGE);
+}
+
 TEST_F(client, kinds_do_not_mix)
 {
 	struct vfioext_open how = { .backend = VFIOEXT_BACKEND_USER };
