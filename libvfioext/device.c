@@ -131,6 +131,7 @@ int vfioext_device_open(struct vfioext *ctx, const char *name, const struct vfio
 	if (!ret)
 		ret = open_in_container(new, how);
 	if (ret) {
+		ret = remote_explain(new, ret);
 		vfioext_device_close(new);
 		return ret;
 	}

@@ -308,8 +308,9 @@ static int guard(struct region *region)
 
 	if (!remote)
 		return 0;
+	/* Not the page behind it, which may be given up. */
 	return remote->ops->guard(remote, region->public.index, region->reserved,
-				  region->reserved_size);
+				  region->reserved_size - page_size());
 }
 
 static int map_region(struct region *region)

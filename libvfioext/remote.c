@@ -103,6 +103,16 @@ void remote_close(struct vfioext_device *device)
 	device->remote = NULL;
 }
 
+int remote_explain(struct vfioext_device *device, int error)
+{
+	struct remote *remote = device->remote;
+
+	if (!remote || error != -ENODEV || !remote->ops->is_lost(remote))
+		return error;
+	return context_fail(device->ctx, error, "%s: %s", device->info.name,
+			    remote->ops->reason(remote));
+}
+
 int remote_ioctl(const struct vfioext_device *device, unsigned long request, void *argument)
 {
 	int ret = device->remote->ops->command(device->remote, request, argument);
@@ -312,8 +322,10 @@ int remote_map(struct vfioext_container *container, const struct mapping *mappin
 		else if (ret != -ENODEV)
 			failed = device;
 	}
+	if (!failed && (live || !container->remotes))
+		return 0;
 	if (!failed)
-		return live || !container->remotes ? 0 : -ENODEV;
+		return remote_explain(container->remotes, -ENODEV);
 	for (device = container->remotes; device != failed; device = device->next)
 		untell(device, mapping);
 	return context_fail(container->ctx, ret, "mapping %" PRIu64 " KiB at %#" PRIx64 " for %s: %s",

@@ -97,6 +97,9 @@ int remote_open(struct vfioext_device *device, const char *name);
 void remote_identify(struct vfioext_device *device);
 void remote_close(struct vfioext_device *device);
 
+/* Leave the reason as the message if an error is that it is lost. Return: the error. */
+int remote_explain(struct vfioext_device *device, int error);
+
 /* As ioctl(). */
 int remote_ioctl(const struct vfioext_device *device, unsigned long request, void *argument);
 

@@ -16,11 +16,11 @@
 int vfioext_device_reset(struct vfioext_device *device)
 {
 	if (vfioext_device_lost(device))
-		return -ENODEV;
+		return remote_explain(device, -ENODEV);
 	if (!device->resettable)
 		return context_fail(device->ctx, -ENOTSUP, "%s cannot be reset alone",
 				    device->info.name);
-	return device_ioctl(device, VFIO_DEVICE_RESET, NULL) ? -errno : 0;
+	return device_ioctl(device, VFIO_DEVICE_RESET, NULL) ? remote_explain(device, -errno) : 0;
 }
 
 /* Return: the kernel's list, or NULL with an error. */

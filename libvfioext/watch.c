@@ -197,7 +197,7 @@ static int server_gone(struct vfioext_device *device, struct watch *watch)
 	if (watch->fn && !watch->told)
 		watch->fn(device, 0, watch->data);
 	watch->told = true;
-	context_fail(device->ctx, 0, "%s: %s", device->info.name, remote->ops->reason(remote));
+	remote_explain(device, -ENODEV);
 	vfioext_device_let_go(device);
 	return 1;
 }
@@ -207,7 +207,7 @@ int vfioext_device_watch_dispatch(struct vfioext_device *device)
 	struct watch *watch = device->watch;
 	int ret = 0;
 
-	if (!watch || device->let_go)
+	if (!watch || device->let_go || (vfioext_device_lost(device) && !device->remote))
 		return watch ? 1 : -EINVAL;
 	if (device->remote && device->remote->ops->is_lost(device->remote))
 		return server_gone(device, watch);

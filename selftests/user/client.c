@@ -59,7 +59,8 @@ static const struct vfioext_area areas[] = { { 0x1000, 0x1000 }, { 0x3000, 0x200
 /*
  * A device, and the thread that serves it.
  * @registers: REG_*
- * @shared, @sparse: regions that clients map
+ * @shared: a region that clients map
+ * @sparse: one that they map in part; what comes by messages is @holes
  * @buffer: for DMA
  */
 struct board {
@@ -74,6 +75,7 @@ struct board {
 	uint8_t *shared;
 	int sparse_fd;
 	uint8_t *sparse;
+	uint8_t *holes;
 	uint8_t *large;
 	uint8_t *buffer;
 	atomic_uint resets;
@@ -233,7 +235,7 @@ static int make_bars(struct board *board)
 	region.fd = board->shared_fd;
 	ret |= vfioext_user_pci_set_bar(board->device, SHARED, 0, &region);
 	region.size = SPARSE_SIZE;
-	region.memory = board->sparse;
+	region.memory = board->holes;
 	region.fd = board->sparse_fd;
 	region.areas = areas;
 	region.nr_areas = 2;
@@ -293,6 +295,7 @@ static struct board *board_new(const char *name)
 	board->stop = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
 	board->shared = make_file(BAR_SIZE, &board->shared_fd);
 	board->sparse = make_file(SPARSE_SIZE, &board->sparse_fd);
+	board->holes = calloc(1, SPARSE_SIZE);
 	board->large = calloc(1, LARGE_SIZE);
 	board->buffer = calloc(1, BUFFER_SIZE);
 	return board_start(board) ? board : NULL;
@@ -306,6 +309,7 @@ static void board_free(struct board *board)
 	close(board->shared_fd);
 	close(board->sparse_fd);
 	close(board->stop);
+	free(board->holes);
 	free(board->large);
 	free(board->buffer);
 	vfioext_free(board->ctx);
@@ -443,7 +447,7 @@ TEST_F(client, more_than_one_message)
 	EXPECT_EQ(0x77, region->type);
 	EXPECT_EQ(0x88, region->subtype);
 	for (i = 0; i < LARGE_SIZE; i++)
-		bytes[i] = (uint8_t)(i * 7 + (i >> 12));
+		bytes[i] = (uint8_t)(i * 7 + (i >> 12) + (i >> 20));
 	EXPECT_EQ(0, vfioext_region_write(region, bytes, LARGE_SIZE, 0));
 	EXPECT_EQ(0, memcmp(bytes, self->board->large, LARGE_SIZE));
 	EXPECT_EQ(0, vfioext_region_read(region, back, LARGE_SIZE, 0));
@@ -465,6 +469,11 @@ TEST_F(client, posted_writes_come_in_order)
 			ASSERT_EQ(i, vfioext_read32(self->bar, REG_FREE + i % 64 * 4));
 	}
 	EXPECT_EQ(i - 1, vfioext_read32(self->bar, REG_FREE + (i - 1) % 64 * 4));
+	/* They come, too, when nothing follows. */
+	vfioext_write8(self->bar, REG_FREE, 0x42);
+	for (i = 0; i < 1000 && self->board->registers[REG_FREE] != 0x42; i++)
+		usleep(1000);
+	EXPECT_GT(1000, i);
 }
 
 TEST_F(client, mapped_region)
@@ -492,6 +501,11 @@ TEST_F(client, mapped_region)
 	EXPECT_EQ(0, vfioext_region_map(region));
 }
 
+static bool is_mapped(unsigned int offset)
+{
+	return (offset >= 0x1000 && offset < 0x2000) || (offset >= 0x3000 && offset < 0x5000);
+}
+
 TEST_F(client, sparse_region)
 {
 	uint8_t back[SPARSE_SIZE], bytes[SPARSE_SIZE];
@@ -506,13 +520,19 @@ TEST_F(client, sparse_region)
 		bytes[i] = (uint8_t)(i + (i >> 8));
 	/* Through holes and areas. */
 	EXPECT_EQ(0, vfioext_region_write(region, bytes, SPARSE_SIZE, 0));
-	EXPECT_EQ(0, memcmp(bytes, self->board->sparse, SPARSE_SIZE));
+	for (i = 0; i < SPARSE_SIZE; i++) {
+		ASSERT_EQ(is_mapped(i) ? bytes[i] : 0, self->board->sparse[i]);
+		ASSERT_EQ(is_mapped(i) ? 0 : bytes[i], self->board->holes[i]);
+	}
 	EXPECT_EQ(0, vfioext_region_read(region, back, SPARSE_SIZE, 0));
 	EXPECT_EQ(0, memcmp(bytes, back, SPARSE_SIZE));
 	EXPECT_EQ(NULL, vfioext_region_pointer(region, 0, 4));
 	EXPECT_EQ(NULL, vfioext_region_pointer(region, 0x1ffc, 8));
 	EXPECT_NE(NULL, vfioext_region_pointer(region, 0x1ffc, 4));
 	EXPECT_NE(NULL, vfioext_region_pointer(region, 0x3000, 0x2000));
+	/* Also where it begins in the middle of one, and ends in another. */
+	EXPECT_EQ(0, vfioext_region_read(region, back, 0x2345, 0x1801));
+	EXPECT_EQ(0, memcmp(bytes + 0x1801, back, 0x2345));
 	vfioext_write32(region, 0x2000, 0x12345678);
 	EXPECT_EQ(0x12345678, vfioext_read32(region, 0x2000));
 }
@@ -683,7 +703,7 @@ static void fill(uint8_t *bytes, size_t size, unsigned int seed)
 	size_t i;
 
 	for (i = 0; i < size; i++)
-		bytes[i] = (uint8_t)(i * seed + (i >> 12) + seed);
+		bytes[i] = (uint8_t)(i * seed + (i >> 12) + (i >> 20) + seed);
 }
 
 /* There and back again. */

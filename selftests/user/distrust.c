@@ -721,6 +721,7 @@ static const struct {
 	{ "memory that goes with the server", { VFIO_USER_DMA_UNMAP, HANG_UP }, 0, RESET, -ENODEV,
 	  true },
 	{ "a reset that fails", { VFIO_USER_DEVICE_RESET, ERROR, EIO }, 0, RESET, -EIO },
+	{ "a reset, and the end", { VFIO_USER_DEVICE_RESET, HANG_UP }, 0, RESET, -ENODEV, true },
 	{ "a reset with more", { VFIO_USER_DEVICE_RESET, GROW, 1 }, 0, RESET, -EPROTO },
 };
 
@@ -773,8 +774,11 @@ TEST_F(distrust, each_in_turn)
 			TH_LOG("%s: %d", cases[i].what, ret);
 		EXPECT_EQ(cases[i].error, ret)
 			TH_LOG("%s: %s", cases[i].what, vfioext_message(self->client.ctx));
-		if (ret && step == OPEN)
+		if (ret && (step == OPEN || (step == RESET && cases[i].lost)))
 			EXPECT_STRNE("", vfioext_message(self->client.ctx));
+		if (ret == -ENODEV && (step == OPEN || step == RESET))
+			EXPECT_NE(NULL, strstr(vfioext_message(self->client.ctx), "has gone"))
+				TH_LOG("%s", cases[i].what);
 		if (self->client.device)
 			EXPECT_EQ(cases[i].lost, vfioext_device_lost(self->client.device))
 				TH_LOG("%s", cases[i].what);
