@@ -472,12 +472,13 @@ static int probe_reset(struct vfioext_user_device *device)
 	return probe->error;
 }
 
-static void probe_map(struct vfioext_user_device *device, const struct vfioext_user_memory *memory)
+static int probe_map(struct vfioext_user_device *device, const struct vfioext_user_memory *memory)
 {
 	struct probe *probe = vfioext_user_device_data(device);
 
 	probe->maps++;
 	probe->map = *memory;
+	return 0;
 }
 
 static void probe_unmap(struct vfioext_user_device *device,

@@ -174,11 +174,12 @@ static void board_detached(struct vfioext_user_device *device)
 	board_of(device)->detached++;
 }
 
-static void board_map(struct vfioext_user_device *device, const struct vfioext_user_memory *memory)
+static int board_map(struct vfioext_user_device *device, const struct vfioext_user_memory *memory)
 {
 	board_of(device)->maps++;
 	if (memory->vaddr)
 		board_of(device)->maps_by_file++;
+	return 0;
 }
 
 static void board_unmap(struct vfioext_user_device *device,
