@@ -587,7 +587,7 @@ TEST_F(server, write_multi)
 TEST_F(server, write_multi_that_miscounts)
 {
 	struct posted posted = { .nr = 2 };
-	static const uint64_t wrong[] = { 0, 1, 3, 201, UINT64_MAX, UINT64_MAX / 24 + 2, 1ULL << 61 };
+	static const uint64_t wrong[] = { 0, 1, 3, 201, UINT64_MAX, (1ULL << 61) + 2 };
 	size_t i;
 
 	ASSERT_EQ(0, wire_negotiate(self->wire, NULL));
