@@ -152,6 +152,8 @@ uint32_t vfioext_user_pci_read(const struct vfioext_user_device *device, unsigne
  * @offset: where
  * @width: 1, 2 or 4
  * @value: the value; where there is nothing it goes nowhere
+ *
+ * Without a client it is what it is at power on, too.
  */
 void vfioext_user_pci_write(struct vfioext_user_device *device, unsigned int offset,
 			    unsigned int width, uint32_t value);

@@ -141,16 +141,26 @@ static int fail_open(struct vfioext *ctx, const struct connection *connection, c
 			    strerror(-ret));
 }
 
-static void client_close(struct remote *remote)
+/* The files of regions may be the device's own, which somebody waits for. */
+static void client_shut(struct remote *remote)
 {
 	struct client *client = client_of(remote);
 	unsigned int i;
 
 	connection_shut(&client->connection);
-	connection_close(&client->connection);
-	for (i = 0; i < REGIONS_MAX; i++)
+	for (i = 0; i < REGIONS_MAX; i++) {
 		if (client->fds[i] >= 0)
 			close(client->fds[i]);
+		client->fds[i] = -1;
+	}
+}
+
+static void client_close(struct remote *remote)
+{
+	struct client *client = client_of(remote);
+
+	client_shut(remote);
+	connection_close(&client->connection);
 	free(client);
 }
 
@@ -186,11 +196,6 @@ static int client_open(struct vfioext *ctx, const char *path, void (*lost)(void 
 	client->connection.data = data;
 	*remote = &client->remote;
 	return 0;
-}
-
-static void client_shut(struct remote *remote)
-{
-	connection_shut(&client_of(remote)->connection);
 }
 
 static int get_info(struct client *client, struct vfio_device_info *info)

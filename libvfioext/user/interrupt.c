@@ -3,9 +3,11 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/vfio.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "server.h"
@@ -53,16 +55,39 @@ int vfioext_user_device_set_irq(struct vfioext_user_device *device, unsigned int
 }
 
 /*
+ * What is no pipe, socket or file may be an eventfd, and to write to it ends nobody's
+ * process. Return: its flags, or an error.
+ */
+static int check_eventfd(int fd)
+{
+	struct stat status;
+	int flags;
+
+	if (fstat(fd, &status))
+		return -errno;
+	if (status.st_mode & S_IFMT)
+		return -EINVAL;
+	flags = fcntl(fd, F_GETFL);
+	return flags < 0 ? -errno : flags;
+}
+
+/*
  * Threads may be about to signal what is there: the number stays, and stands for the
  * new one from one moment to the next; without one, for an eventfd nobody reads.
  */
 static int set_fd(const struct user_irq *irq, struct vector *vector, int fd)
 {
-	int number = vector->fd;
+	int number = vector->fd, flags = O_NONBLOCK;
 	bool listened = fd >= 0;
 
 	if (!listened && !vector->listened)
 		return 0;
+	if (listened)
+		flags = check_eventfd(fd);
+	if (flags < 0)
+		return flags;
+	if (listened)
+		vector->waits = !(flags & O_NONBLOCK);
 	if (number < 0) {
 		number = fcntl(fd, F_DUPFD_CLOEXEC, 0);
 		if (number < 0)
@@ -81,12 +106,21 @@ static int set_fd(const struct user_irq *irq, struct vector *vector, int fd)
 	return 0;
 }
 
+static bool is_full(int fd)
+{
+	struct pollfd out = { .fd = fd, .events = POLLOUT };
+
+	return poll(&out, 1, 0) != 1;
+}
+
 static int signal_vector(const struct vector *vector)
 {
 	const uint64_t one = 1;
 
 	if (!vector->listened)
 		return -ENOENT;
+	if (vector->waits && is_full(vector->fd))
+		return 0;
 	/* One that cannot count any further is signaled as it is. */
 	if (write(vector->fd, &one, sizeof(one)) < 0 && errno != EAGAIN)
 		return -errno;

@@ -65,23 +65,26 @@ uint32_t vfioext_user_pci_read(const struct vfioext_user_device *device, unsigne
 	return le32toh(value);
 }
 
+/* What is there now is what it is at power on. */
+static void save(struct user_pci *pci)
+{
+	memcpy(pci->first, pci->bytes, sizeof(pci->first));
+}
+
 void vfioext_user_pci_write(struct vfioext_user_device *device, unsigned int offset,
 			    unsigned int width, uint32_t value)
 {
 	value = htole32(value);
-	if (is_register(device, offset, width))
-		memcpy(device->pci->bytes + offset, &value, width);
+	if (!is_register(device, offset, width))
+		return;
+	memcpy(device->pci->bytes + offset, &value, width);
+	if (!device->session)
+		save(device->pci);
 }
 
 bool vfioext_user_pci_is_master(const struct vfioext_user_device *device)
 {
 	return device->pci && vfioext_user_pci_read(device, PCI_COMMAND, 2) & PCI_COMMAND_MASTER;
-}
-
-/* What is there now is what it is at power on. */
-static void save(struct user_pci *pci)
-{
-	memcpy(pci->first, pci->bytes, sizeof(pci->first));
 }
 
 static void fill_header(struct user_pci *config, const struct vfioext_user_pci *pci)
@@ -248,6 +251,14 @@ static void put_bar(struct user_pci *pci, unsigned int bar, unsigned int flags, 
 	save(pci);
 }
 
+static bool is_upper_half(const struct user_pci *pci, unsigned int bar)
+{
+	const uint8_t *below = pci->bytes + PCI_BASE_ADDRESS_0 + 4 * (bar - 1);
+
+	return bar && !(*below & PCI_BASE_ADDRESS_SPACE_IO) &&
+	       *below & PCI_BASE_ADDRESS_MEM_TYPE_64;
+}
+
 int vfioext_user_pci_set_bar(struct vfioext_user_device *device, unsigned int bar,
 			     unsigned int flags, const struct vfioext_user_region *region)
 {
@@ -255,7 +266,7 @@ int vfioext_user_pci_set_bar(struct vfioext_user_device *device, unsigned int ba
 	bool wide = flags & VFIOEXT_USER_BAR_64;
 	int ret;
 
-	if (!device->pci || bar >= PCI_STD_NUM_BARS || (wide && bar == PCI_STD_NUM_BARS - 1) ||
+	if (!device->pci || bar >= PCI_STD_NUM_BARS || is_upper_half(device->pci, bar) || (wide && bar == PCI_STD_NUM_BARS - 1) ||
 	    (flags & VFIOEXT_USER_BAR_IO && flags != VFIOEXT_USER_BAR_IO) || size < min ||
 	    size & (size - 1) || (!wide && size > 1u << 31))
 		return -EINVAL;

@@ -65,10 +65,12 @@ struct user_region {
  * @fd: what is signaled, -1 if nothing ever was. The number stays, so that no lock is
  *	needed: when the client takes its eventfd away the number stands for another.
  * @listened: the client gave an eventfd
+ * @waits: to write to it may wait: what it counts is at its end then
  */
 struct vector {
 	atomic_int fd;
 	atomic_bool listened;
+	atomic_bool waits;
 	atomic_bool masked;
 	atomic_bool pending;
 };

@@ -158,13 +158,16 @@ TEST_F(dma, overlap)
 	EXPECT_EQ(5, self->probe->maps);
 }
 
+/* All that is wholly in a range, and nothing if there is something that is not. */
 TEST_F(dma, unmap)
 {
 	ASSERT_EQ(0, wire_map(self->wire, 4 * PAGE, 4 * PAGE, MAPPED, self->file, 0));
 	ASSERT_EQ(0, wire_map(self->wire, 8 * PAGE, 4 * PAGE, MAPPED, self->file, 0));
-	EXPECT_EQ(-ENOENT, wire_unmap(self->wire, 4 * PAGE, 3 * PAGE));
-	EXPECT_EQ(-ENOENT, wire_unmap(self->wire, 4 * PAGE, 8 * PAGE));
-	EXPECT_EQ(-ENOENT, wire_unmap(self->wire, 5 * PAGE, 3 * PAGE));
+	EXPECT_EQ(-EINVAL, wire_unmap(self->wire, 4 * PAGE, 3 * PAGE));
+	EXPECT_EQ(-EINVAL, wire_unmap(self->wire, 4 * PAGE, 5 * PAGE));
+	EXPECT_EQ(-EINVAL, wire_unmap(self->wire, 5 * PAGE, 3 * PAGE));
+	EXPECT_EQ(-EINVAL, wire_unmap(self->wire, 5 * PAGE, PAGE));
+	EXPECT_EQ(-EINVAL, wire_unmap(self->wire, 5 * PAGE, 16 * PAGE));
 	EXPECT_EQ(-ENOENT, wire_unmap(self->wire, 0, 4 * PAGE));
 	EXPECT_EQ(0, self->probe->unmaps);
 	EXPECT_EQ(0, wire_unmap(self->wire, 4 * PAGE, 4 * PAGE));
@@ -173,10 +176,16 @@ TEST_F(dma, unmap)
 	EXPECT_NE(NULL, self->probe->unmap.vaddr);
 	EXPECT_EQ(-ENOENT, wire_unmap(self->wire, 4 * PAGE, 4 * PAGE));
 	EXPECT_EQ(0, wire_map(self->wire, 4 * PAGE, 4 * PAGE, RW, -1, 0));
-	EXPECT_EQ(0, wire_unmap_all(self->wire));
+	EXPECT_EQ(0, wire_unmap(self->wire, 0, 1ULL << 32));
 	EXPECT_EQ(3, self->probe->unmaps);
+	EXPECT_EQ(0, wire_map(self->wire, 4 * PAGE, 4 * PAGE, RW, -1, 0));
+	EXPECT_EQ(0, wire_map(self->wire, 8 * PAGE, 4 * PAGE, RW, -1, 0));
+	EXPECT_EQ(0, wire_unmap(self->wire, 8 * PAGE, 16 * PAGE));
+	EXPECT_EQ(4, self->probe->unmaps);
 	EXPECT_EQ(0, wire_unmap_all(self->wire));
-	EXPECT_EQ(3, self->probe->unmaps);
+	EXPECT_EQ(5, self->probe->unmaps);
+	EXPECT_EQ(0, wire_unmap_all(self->wire));
+	EXPECT_EQ(5, self->probe->unmaps);
 	EXPECT_EQ(self->test.mappings, count_mappings());
 }
 
@@ -197,10 +206,11 @@ TEST_F(dma, unmap_that_cannot_be)
 	EXPECT_EQ(-EINVAL, wire_call(self->wire, VFIO_USER_DMA_UNMAP, &unmap, sizeof(unmap)));
 	EXPECT_EQ(0, self->probe->unmaps);
 	/* Ranges nobody mapped, by the dozen, as behind a guest's IOMMU: nothing to tell of. */
-	for (i = 0; i < 36; i++)
+	for (i = 1; i < 36; i++)
 		EXPECT_EQ(-ENOENT, wire_unmap(self->wire, (uint64_t)i << 40, 1ULL << 40));
-	EXPECT_EQ(-ENOENT, wire_unmap(self->wire, 0, 0));
-	EXPECT_EQ(-ENOENT, wire_unmap(self->wire, 0, UINT64_MAX));
+	EXPECT_EQ(-EINVAL, wire_unmap(self->wire, 0, 0));
+	EXPECT_EQ(-EINVAL, wire_unmap(self->wire, PAGE, UINT64_MAX));
+	EXPECT_EQ(-ENOENT, wire_unmap(self->wire, PAGE, UINT64_MAX - PAGE));
 	EXPECT_EQ(logs, self->probe->logs);
 }
 

@@ -424,4 +424,33 @@ TEST_F(irqs, client_goes)
 	EXPECT_EQ(1, eventfd_count(self->fds[0]));
 }
 
+/* A pipe nobody reads would be the end of the process, and a full one would hold it up. */
+TEST_F(irqs, what_is_no_eventfd)
+{
+	int pipes[2];
+
+	ASSERT_EQ(0, pipe(pipes));
+	EXPECT_EQ(-EINVAL, wire_set_irqs(self->wire, EVENTFD | TRIGGER, 1, 0, 1, &pipes[1], 1));
+	close(pipes[0]);
+	close(pipes[1]);
+	EXPECT_EQ(-ENOENT, vfioext_user_irq_trigger(self->device, 1, 0));
+}
+
+/* What waits when it can count no further is left at that. */
+TEST_F(irqs, full_eventfd)
+{
+	eventfd_t count;
+	int fd = eventfd(0, EFD_CLOEXEC);
+
+	ASSERT_EQ(0, eventfd_write(fd, UINT64_MAX - 1));
+	ASSERT_EQ(0, wire_set_irqs(self->wire, EVENTFD | TRIGGER, 1, 0, 1, &fd, 1));
+	EXPECT_EQ(0, vfioext_user_irq_trigger(self->device, 1, 0));
+	ASSERT_EQ(0, eventfd_read(fd, &count));
+	EXPECT_EQ(UINT64_MAX - 1, count);
+	EXPECT_EQ(0, vfioext_user_irq_trigger(self->device, 1, 0));
+	ASSERT_EQ(0, eventfd_read(fd, &count));
+	EXPECT_EQ(1, count);
+	close(fd);
+}
+
 TEST_HARNESS_MAIN

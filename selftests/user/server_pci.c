@@ -323,8 +323,12 @@ TEST_F(pci, express)
 	EXPECT_EQ(0x0001000b, config_read(self->wire, 0x114, 4));
 	config_write(self->wire, 0x104, 4, 0);
 	EXPECT_EQ(0x69720073, config_read(self->wire, 0x104, 4));
-	config_write(self->wire, at + PCI_EXP_DEVCTL, 2, 0xffff);
+	config_write(self->wire, at + PCI_EXP_DEVCTL, 2, 0x7fff);
 	EXPECT_EQ(0x7fff, config_read(self->wire, at + PCI_EXP_DEVCTL, 2));
+	/* The highest bit asks for a reset, and takes all of it back. */
+	EXPECT_TRUE(config_read(self->wire, at + PCI_EXP_DEVCAP, 4) & PCI_EXP_DEVCAP_FLR);
+	config_write(self->wire, at + PCI_EXP_DEVCTL, 2, PCI_EXP_DEVCTL_BCR_FLR);
+	EXPECT_EQ(0, config_read(self->wire, at + PCI_EXP_DEVCTL, 2));
 }
 
 TEST_F(pci, of_the_device_itself)

@@ -217,10 +217,10 @@ TEST_F(stream, descriptors_of_pipelined_answers)
 /* More than QEMU takes, and than we do. */
 TEST_F(stream, too_many_descriptors)
 {
-	int fds[17], i;
+	int fds[17], event = make_eventfd(), i;
 
 	for (i = 0; i < 17; i++)
-		fds[i] = self->probe->file;
+		fds[i] = event;
 	ASSERT_EQ(0, wire_negotiate(self->wire, NULL));
 	EXPECT_EQ(-EMFILE, wire_set_irqs(self->wire, VFIO_IRQ_SET_DATA_EVENTFD |
 					 VFIO_IRQ_SET_ACTION_TRIGGER, PROBE_VECTORS, 0, 17, fds, 17));
@@ -228,6 +228,7 @@ TEST_F(stream, too_many_descriptors)
 				   VFIO_IRQ_SET_ACTION_TRIGGER, PROBE_VECTORS, 0, 16, fds, 16));
 	/* Those that nobody wants are closed. */
 	EXPECT_EQ(0, wire_call_fds(self->wire, VFIO_USER_DEVICE_RESET, NULL, 0, fds, 16));
+	close(event);
 }
 
 /* The rest of an answer may come in pieces. Return: false if nothing more comes. */
