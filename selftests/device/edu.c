@@ -13,9 +13,12 @@
 
 #include "../lib/test.h"
 
-/* edu_iommufd.c is the same over iommufd. */
+/* edu_iommufd.c is the same over iommufd, edu_bridge.c through another process. */
 #ifndef BACKEND
 #define BACKEND VFIOEXT_BACKEND_CONTAINER
+#endif
+#ifndef PREPARE
+#define PREPARE() bind_device(EDU)
 #endif
 
 #define REG_ID 0x00
@@ -59,7 +62,7 @@ FIXTURE_SETUP(edu)
 	struct vfioext_open how = { .backend = BACKEND };
 	void *memory;
 
-	bind_device(EDU);
+	PREPARE();
 	self->ctx = test_context();
 	ASSERT_EQ(0, vfioext_device_open(self->ctx, EDU, &how, &self->device)) {
 		TH_LOG("%s", vfioext_message(self->ctx));
