@@ -253,10 +253,9 @@ static void put_bar(struct user_pci *pci, unsigned int bar, unsigned int flags, 
 
 static bool is_upper_half(const struct user_pci *pci, unsigned int bar)
 {
-	const uint8_t *below = pci->bytes + PCI_BASE_ADDRESS_0 + 4 * (bar - 1);
+	uint8_t below = bar ? pci->bytes[PCI_BASE_ADDRESS_0 + 4 * (bar - 1)] : 0;
 
-	return bar && !(*below & PCI_BASE_ADDRESS_SPACE_IO) &&
-	       *below & PCI_BASE_ADDRESS_MEM_TYPE_64;
+	return !(below & PCI_BASE_ADDRESS_SPACE_IO) && below & PCI_BASE_ADDRESS_MEM_TYPE_64;
 }
 
 int vfioext_user_pci_set_bar(struct vfioext_user_device *device, unsigned int bar,
@@ -413,7 +412,7 @@ static bool asks_for_reset(const struct vfioext_user_device *device, const uint8
 	uint64_t at = device->pci->express + PCI_EXP_DEVCTL + 1;
 
 	return device->pci->express && device->ops->reset && offset <= at && at - offset < count &&
-	       from[at - offset] & PCI_EXP_DEVCTL_BCR_FLR >> 8;
+	       from[at - offset] & (PCI_EXP_DEVCTL_BCR_FLR >> 8);
 }
 
 int pci_access(struct vfioext_user_device *device, unsigned int region, void *buffer,
