@@ -221,6 +221,36 @@ TEST_F(removal, kernel_sigbus)
 	EXPECT_EQ(VFIOEXT_OUTCOME_SIGNALED, self->event.outcome);
 }
 
+static bool log_says(const char *device, pid_t holder, const char *users)
+{
+	return !try_run("dmesg | grep -qE 'vfio-pci %s: removal [0-9]+ waits for 1[0-9] s: 1 handles, %s; held by removal \\(%d\\)'",
+			device, users, holder);
+}
+
+/* After ten seconds, whoever began it. */
+TEST_F_TIMEOUT(removal, told_in_the_log, 120)
+{
+	struct holder_process other;
+	uint32_t id;
+	pid_t child;
+
+	set_policy(self->ctx, 60000, 500, 1000, VFIOEXT_ACTION_NOTIFY);
+	bind_device(EDU2);
+	self->holder = holder_start(EDU, HOLDER_STUBBORN);
+	other = holder_start(EDU2, HOLDER_STUBBORN);
+	ASSERT_EQ(0, start(self->ctx, 60000, VFIOEXT_ACTION_NOTIFY, &id));
+	child = unbind_start(EDU2);
+	usleep(9000000);
+	EXPECT_FALSE(log_says(EDU, self->holder.pid, "0 external users"));
+	EXPECT_FALSE(log_says(EDU2, other.pid, "0 external users"));
+	usleep(2500000);
+	EXPECT_TRUE(log_says(EDU, self->holder.pid, "0 external users"));
+	EXPECT_TRUE(log_says(EDU2, other.pid, "0 external users"));
+	EXPECT_EQ(0, vfioext_removal_cancel(self->ctx, id));
+	holder_kill(&other);
+	EXPECT_TRUE(unbind_wait(child, 2000));
+}
+
 TEST_F(removal, second_sigbus_after_grace)
 {
 	uint32_t id;
