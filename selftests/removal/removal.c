@@ -240,10 +240,10 @@ TEST_F_TIMEOUT(removal, told_in_the_log, 120)
 	other = holder_start(EDU2, HOLDER_STUBBORN);
 	ASSERT_EQ(0, start(self->ctx, 60000, VFIOEXT_ACTION_NOTIFY, &id));
 	child = unbind_start(EDU2);
-	usleep(9000000);
+	usleep(5000000);
 	EXPECT_FALSE(log_says(EDU, self->holder.pid, "0 external users"));
 	EXPECT_FALSE(log_says(EDU2, other.pid, "0 external users"));
-	usleep(2500000);
+	usleep(7000000);
 	EXPECT_TRUE(log_says(EDU, self->holder.pid, "0 external users"));
 	EXPECT_TRUE(log_says(EDU2, other.pid, "0 external users"));
 	EXPECT_EQ(0, vfioext_removal_cancel(self->ctx, id));

@@ -1,0 +1,29 @@
+# SPDX-License-Identifier: GPL-2.0-only
+# What tests of the tool have in common.
+# shellcheck disable=SC2034
+edu=0000:00:03.0
+export VFIOEXT_BACKEND=container
+n=0
+work=$(mktemp -d)
+# A kernel that checks itself takes its time.
+# shellcheck disable=SC2034
+slow=1
+[[ $(uname -r) != *-vfioext-* ]] || slow=4
+
+# check NAME STATUS PATTERN COMMAND…: the status, and what is printed
+check()
+{
+	local name=$1 status=$2 pattern=$3 got
+	shift 3
+	n=$((n + 1))
+	"$@" > "$work/said" 2>&1
+	got=$?
+	if [ $got = "$status" ] && grep -qE -- "$pattern" "$work/said"; then
+		echo "ok $n $name"
+	else
+		echo "# status $got, not $status; printed, not '$pattern':"
+		sed -e 's/^/# /' -e '$a\' "$work/said"
+		echo "not ok $n $name"
+	fi
+}
+json() { "$@" > "$work/json" || return; python3 -m json.tool "$work/json"; }
