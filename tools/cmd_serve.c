@@ -19,6 +19,11 @@ static const struct example *const examples[] = { &example_edu, &example_null };
 
 #define GRACE_S 10
 
+/* Of look_at_device(), besides how long to wait. */
+#define NOTHING_TO_DO (-1)
+#define DEVICE_GONE (-2)
+#define DEVICE_FAILED (-3)
+
 /*
  * @served: what clients see of an example or a device
  * @device, @bridge: a device of the host's
@@ -54,13 +59,17 @@ static long now_ms(void)
 
 /*
  * What the host wants of the device, and when the client has had its time.
- * Return: how long to wait at most, -1 for ever; -2 if the device has gone back.
+ * Return: how long to wait at most, NOTHING_TO_DO, DEVICE_GONE or DEVICE_FAILED.
  */
 static int look_at_device(struct serving *serving, long *deadline)
 {
 	int state = vfioext_user_bridge_dispatch(serving->bridge);
 	long left;
 
+	if (state < 0) {
+		error("%s: %s", serving->name, strerror(-state));
+		return DEVICE_FAILED;
+	}
 	if (state == VFIOEXT_USER_BRIDGE_WANTED && !*deadline) {
 		*deadline = now_ms() + serving->grace_ms;
 		printf("%s: the host wants it back; its client is asked to let go\n", serving->name);
@@ -75,17 +84,17 @@ static int look_at_device(struct serving *serving, long *deadline)
 		state = VFIOEXT_USER_BRIDGE_GONE;
 	}
 	if (state != VFIOEXT_USER_BRIDGE_GONE)
-		return -1;
+		return NOTHING_TO_DO;
 	printf("%s goes back to the host\n", serving->name);
 	fflush(stdout);
-	return -2;
+	return DEVICE_GONE;
 }
 
 /* Until a signal comes, the device has gone, or the one client that there is. */
 static int serve_until(struct serving *serving, struct pollfd *fds)
 {
 	long deadline = 0;
-	int ret, timeout = -1;
+	int ret, timeout = NOTHING_TO_DO;
 
 	while ((poll(fds, 3, timeout) >= 0 || errno == EINTR) && !fds[1].revents) {
 		ret = vfioext_user_dispatch(serving->server);
@@ -95,9 +104,12 @@ static int serve_until(struct serving *serving, struct pollfd *fds)
 		}
 		if (!serving->path && !vfioext_user_device_has_client(serving->served))
 			break;
-		timeout = serving->bridge ? look_at_device(serving, &deadline) : -1;
-		if (timeout == -2)
+		if (serving->bridge)
+			timeout = look_at_device(serving, &deadline);
+		if (timeout == DEVICE_GONE)
 			break;
+		if (timeout == DEVICE_FAILED)
+			return EXIT_FAILED;
 	}
 	return EXIT_DONE;
 }

@@ -37,7 +37,12 @@ struct vfioext_user_bridge;
 int vfioext_user_bridge_new(struct vfioext_user *server, struct vfioext_device *device,
 			    struct vfioext_user_bridge **bridge);
 
-/** vfioext_user_bridge_free() - stop serving it; the device stays open. NULL is fine. */
+/**
+ * vfioext_user_bridge_free() - stop serving it
+ * @bridge: the bridge, or NULL
+ *
+ * The device stays open, and is then only to be closed.
+ */
 void vfioext_user_bridge_free(struct vfioext_user_bridge *bridge);
 
 /** vfioext_user_bridge_device() - what is served: for vfioext_user_device_start() and so on. */
