@@ -17,6 +17,9 @@
  */
 #define PIECE_MAX 32768u
 
+/* The largest that Linux has. */
+#define ERRNO_MAX 4095
+
 /* How long a receive that waits does. */
 #define PATIENCE_US 1000
 
@@ -343,6 +346,33 @@ void *channel_put(struct channel *channel, const struct vfio_user_header *header
 	channel->out_last = channel->out_end;
 	channel->out_end += own.size;
 	return at + sizeof(own);
+}
+
+void *channel_answer(struct channel *channel, const struct vfio_user_header *to, size_t size)
+{
+	struct vfio_user_header header = *to;
+
+	header.flags = VFIO_USER_REPLY;
+	header.error = 0;
+	return channel_put(channel, &header, size);
+}
+
+int channel_answer_error(struct channel *channel, const struct vfio_user_header *to, int error)
+{
+	struct vfio_user_header header = *to;
+
+	header.flags = VFIO_USER_REPLY | VFIO_USER_ERROR;
+	header.error = (uint32_t)-error;
+	return channel_put(channel, &header, 0) ? 0 : -ENOMEM;
+}
+
+int message_error(const struct message *message)
+{
+	const struct vfio_user_header *header = &message->header;
+
+	if (!(header->flags & VFIO_USER_ERROR))
+		return 0;
+	return header->error && header->error <= ERRNO_MAX ? -(int)header->error : -EIO;
 }
 
 void channel_put_fds(struct channel *channel, const int *fds, size_t nr)

@@ -116,6 +116,16 @@ void channel_remove(struct channel *channel, const struct message *message);
 void *channel_put(struct channel *channel, const struct vfio_user_header *header, size_t size);
 
 /*
+ * Begin the answer to a command; otherwise as channel_put().
+ * channel_answer_error(): it failed, and a header alone says so. Return: 0, or -ENOMEM.
+ */
+void *channel_answer(struct channel *channel, const struct vfio_user_header *to, size_t size);
+int channel_answer_error(struct channel *channel, const struct vfio_user_header *to, int error);
+
+/* Return: the error that an answer tells of, or 0. */
+int message_error(const struct message *message);
+
+/*
  * Let the last message have descriptors, which stay the caller's and must be good until
  * it is sent. While a message that has some is not sent, there can be no other.
  */

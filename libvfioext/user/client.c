@@ -24,6 +24,9 @@
 #define VECTORS_MAX 65536
 #define INFO_MAX 65536
 
+/* What a server says of itself, as text. */
+#define VERSION_MAX 4096
+
 /*
  * @fds: of regions that can be mapped, else -1
  * @guards: of those that are
@@ -89,7 +92,7 @@ static uint8_t *format_request(size_t *size)
 	struct capabilities ours = {
 		.max_msg_fds = CHANNEL_FDS,
 		.max_data_xfer_size = CHANNEL_DATA_MAX,
-		.max_dma_maps = 65535,
+		.max_dma_maps = USER_MAPS_MAX,
 		.pgsizes = (uint64_t)sysconf(_SC_PAGESIZE),
 		.twin_socket = true,
 		.twin_index = -1,
@@ -112,7 +115,7 @@ static uint8_t *format_request(size_t *size)
 static int agree(struct connection *connection)
 {
 	struct call call = { .command = VFIO_USER_VERSION, .timeout_ms = ANSWER_MS };
-	uint8_t *request = format_request(&call.size), answer[4096];
+	uint8_t *request = format_request(&call.size), answer[VERSION_MAX];
 	int fd = -1, ret;
 
 	if (!request)
@@ -198,22 +201,33 @@ static int client_open(struct vfioext *ctx, const char *path, void (*lost)(void 
 	return 0;
 }
 
-static int get_info(struct client *client, struct vfio_device_info *info)
+/* A question whose answer has the same form. Return: 0, -EPROTO, or an error. */
+static int ask(struct client *client, uint16_t command, const void *asked, void *told,
+	       size_t size)
 {
-	struct vfio_user_device_info asked = { .argsz = sizeof(asked) }, told = { 0 };
 	struct call call = {
-		.command = VFIO_USER_DEVICE_GET_INFO,
-		.body = &asked,
-		.size = sizeof(asked),
-		.answer = &told,
-		.room = sizeof(told),
+		.command = command,
+		.body = asked,
+		.size = size,
+		.answer = told,
+		.room = size,
 		.timeout_ms = ANSWER_MS,
 	};
 	int ret = connection_call(&client->connection, &call);
 
+	if (!ret && call.answered < size)
+		ret = -EPROTO;
+	return ret;
+}
+
+static int get_info(struct client *client, struct vfio_device_info *info)
+{
+	struct vfio_user_device_info asked = { .argsz = sizeof(asked) }, told;
+	int ret = ask(client, VFIO_USER_DEVICE_GET_INFO, &asked, &told, sizeof(told));
+
 	if (ret)
 		return ret;
-	if (call.answered < sizeof(told) || told.argsz < sizeof(told) ||
+	if (told.argsz < sizeof(told) ||
 	    told.num_regions > REGIONS_MAX || told.num_irqs > IRQS_MAX)
 		return -EPROTO;
 	info->flags = told.flags;
@@ -274,21 +288,12 @@ static int get_region_info(struct client *client, struct vfio_region_info *info)
 static int get_irq_info(struct client *client, struct vfio_irq_info *info)
 {
 	struct vfio_user_irq_info asked = { .argsz = sizeof(asked), .index = info->index };
-	struct vfio_user_irq_info told = { 0 };
-	struct call call = {
-		.command = VFIO_USER_DEVICE_GET_IRQ_INFO,
-		.body = &asked,
-		.size = sizeof(asked),
-		.answer = &told,
-		.room = sizeof(told),
-		.timeout_ms = ANSWER_MS,
-	};
-	int ret = connection_call(&client->connection, &call);
+	struct vfio_user_irq_info told;
+	int ret = ask(client, VFIO_USER_DEVICE_GET_IRQ_INFO, &asked, &told, sizeof(told));
 
 	if (ret)
 		return ret;
-	if (call.answered < sizeof(told) || told.argsz < sizeof(told) ||
-	    told.index != asked.index || told.count > VECTORS_MAX)
+	if (told.argsz < sizeof(told) || told.index != asked.index || told.count > VECTORS_MAX)
 		return -EPROTO;
 	info->flags = told.flags;
 	info->count = told.count;

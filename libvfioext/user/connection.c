@@ -215,10 +215,10 @@ static bool is_answer(const struct connection *connection, const struct call *ca
 static int take_answer(struct call *call, struct message *message)
 {
 	size_t fixed = message->size < call->room ? message->size : call->room;
+	int error = message_error(message);
 
-	if (message->header.flags & VFIO_USER_ERROR)
-		return message->header.error && message->header.error < 4096 ?
-		       -(int)message->header.error : -EIO;
+	if (error)
+		return error;
 	if (message->size > call->room + call->rest_room)
 		return -EPROTO;
 	call->answered = message->size;

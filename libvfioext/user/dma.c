@@ -42,15 +42,11 @@ int command_dma_map(struct session *session, struct message *message)
 		memory_remove(&device->memory, map.address, map.size);
 		return ret;
 	}
-	return session_reply(session, message, 0) ? 0 : -ENOMEM;
+	return session_answer(session, message, NULL, 0);
 }
 
-/*
- * All that is wholly in a range, as VFIO_IOMMU_UNMAP_DMA has it: QEMU unmaps what a guest
- * mapped page by page with ranges of a power of two. Return: 1 if some is in use, 0 if
- * not, -ENOENT if there is nothing, -EINVAL if something is not wholly in it.
- */
-static int unmap_range(struct vfioext_user_device *device, uint64_t first, uint64_t last)
+/* QEMU unmaps what a guest mapped page by page with ranges of a power of two. */
+int dma_unmap_range(struct vfioext_user_device *device, uint64_t first, uint64_t last)
 {
 	struct vfioext_user_memory memory;
 	int ret, used = 0;
@@ -71,7 +67,6 @@ int command_dma_unmap(struct session *session, struct message *message)
 {
 	struct vfio_user_dma_unmap unmap;
 	uint64_t last;
-	void *body;
 	bool all;
 	int ret;
 
@@ -84,18 +79,14 @@ int command_dma_unmap(struct session *session, struct message *message)
 	last = all ? UINT64_MAX : unmap.address + (unmap.size - 1);
 	if (all ? unmap.address || unmap.size : !unmap.size || last < unmap.address)
 		return -EINVAL;
-	ret = unmap_range(session->device, unmap.address, last);
+	ret = dma_unmap_range(session->device, unmap.address, last);
 	if (ret < 0 && !(all && ret == -ENOENT))
 		return ret;
 	if (ret > 0) {
 		session->deferred_unmap = unmap;
 		return -EINPROGRESS;
 	}
-	body = session_reply(session, message, sizeof(unmap));
-	if (!body)
-		return -ENOMEM;
-	memcpy(body, &unmap, sizeof(unmap));
-	return 0;
+	return session_answer(session, message, &unmap, sizeof(unmap));
 }
 
 static void put_uses(struct vfioext_user_device *device, struct vfioext_user_use *uses, size_t nr)

@@ -24,7 +24,7 @@ int command_feature(struct session *session, struct message *message)
 	struct vfioext_user_device *device = session->device;
 	struct vfio_user_feature feature;
 	size_t data, room;
-	ssize_t size = 0;
+	ssize_t size;
 	uint8_t *body;
 
 	if (message->size < sizeof(feature))
@@ -109,5 +109,5 @@ int command_migration_write(struct session *session, struct message *message)
 	ret = device->ops->migration_write(device, message->body + sizeof(head), head.size);
 	if (ret)
 		return ret;
-	return session_reply(session, message, 0) ? 0 : -ENOMEM;
+	return session_answer(session, message, NULL, 0);
 }

@@ -263,7 +263,6 @@ int command_irq_info(struct session *session, struct message *message)
 {
 	const struct vfioext_user_device *device = session->device;
 	struct vfio_user_irq_info info;
-	void *body;
 
 	if (message->size < sizeof(info))
 		return -EINVAL;
@@ -273,11 +272,7 @@ int command_irq_info(struct session *session, struct message *message)
 	info.argsz = sizeof(info);
 	info.flags = device->irqs[info.index].flags;
 	info.count = device->irqs[info.index].count;
-	body = session_reply(session, message, sizeof(info));
-	if (!body)
-		return -ENOMEM;
-	memcpy(body, &info, sizeof(info));
-	return 0;
+	return session_answer(session, message, &info, sizeof(info));
 }
 
 static bool is_one_of(uint32_t flags, uint32_t mask)
@@ -389,5 +384,5 @@ int command_set_irqs(struct session *session, struct message *message)
 		ret = set_irqs(&device->irqs[set.index], &set, message->body + sizeof(set), message);
 	if (ret)
 		return ret;
-	return session_reply(session, message, 0) ? 0 : -ENOMEM;
+	return session_answer(session, message, NULL, 0);
 }

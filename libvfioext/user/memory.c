@@ -8,10 +8,7 @@
 #include <unistd.h>
 
 #include "memory.h"
-
-/* What is said in VFIO_USER_VERSION. */
-#define MAPS_MAX 65535
-#define PAGE 4096
+#include "version.h"
 
 void memory_init(struct memory *memory)
 {
@@ -141,7 +138,7 @@ static int insert(struct memory *memory, struct memory_map *map)
 
 	if (at < memory->nr && memory->list[at]->public.iova <= public->iova + (public->size - 1))
 		return -EEXIST;
-	if (memory->nr == MAPS_MAX)
+	if (memory->nr == USER_MAPS_MAX)
 		return -ENOSPC;
 	ret = make_room(memory);
 	if (ret)
@@ -159,7 +156,7 @@ int memory_add(struct memory *memory, const struct vfioext_user_memory *public,
 	struct memory_map *map;
 	int ret;
 
-	if (!public->size || public->size % PAGE || public->iova % PAGE ||
+	if (!public->size || public->size % USER_PAGE || public->iova % USER_PAGE ||
 	    public->iova + (public->size - 1) < public->iova || public->size > SIZE_MAX)
 		return -EINVAL;
 	ret = map_new(public, file, &map);
@@ -212,35 +209,21 @@ int memory_remove(struct memory *memory, uint64_t iova, uint64_t size)
 int memory_in_range(struct memory *memory, uint64_t first, uint64_t last,
 		    struct vfioext_user_memory *public)
 {
-	const struct vfioext_user_memory *found;
 	int ret = -ENOENT;
-	size_t at, end;
+	size_t begin, end;
 
 	pthread_mutex_lock(&memory->lock);
-	at = find(memory, first);
+	begin = find(memory, first);
 	end = find(memory, last);
-	if (at < memory->nr && memory->list[at]->public.iova <= last) {
-		*public = memory->list[at]->public;
-		found = end < memory->nr ? &memory->list[end]->public : NULL;
-		ret = public->iova < first ||
-		      (found && found->iova <= last && found->iova + (found->size - 1) > last) ?
-		      -EINVAL : 0;
+	if (end < memory->nr && memory->list[end]->public.iova <= last)
+		end++;
+	if (begin < end) {
+		*public = memory->list[end - 1]->public;
+		ret = memory->list[begin]->public.iova < first ||
+		      public->iova + (public->size - 1) > last ? -EINVAL : 0;
 	}
 	pthread_mutex_unlock(&memory->lock);
 	return ret;
-}
-
-/* The last is removed at the least cost. */
-bool memory_first(struct memory *memory, struct vfioext_user_memory *public)
-{
-	bool any;
-
-	pthread_mutex_lock(&memory->lock);
-	any = memory->nr;
-	if (any)
-		*public = memory->list[memory->nr - 1]->public;
-	pthread_mutex_unlock(&memory->lock);
-	return any;
 }
 
 bool memory_is_dying(struct memory *memory)

@@ -69,17 +69,14 @@ int memory_add(struct memory *memory, const struct vfioext_user_memory *public,
 int memory_remove(struct memory *memory, uint64_t iova, uint64_t size);
 
 /*
- * The first that is in a range. Return: 0, -ENOENT if there is none, -EINVAL if some is
- * not wholly in it.
+ * The last that is in a range, which is removed at the least cost. Return: 0, -ENOENT if
+ * there is none, -EINVAL if some is not wholly in it.
  */
 int memory_in_range(struct memory *memory, uint64_t first, uint64_t last,
 		    struct vfioext_user_memory *public);
 
 /* All of it; to be freed. Return: 0, or -ENOMEM. */
 int memory_copy(struct memory *memory, struct vfioext_user_memory **list, size_t *nr);
-
-/* Any one. Return: false if there is none. */
-bool memory_first(struct memory *memory, struct vfioext_user_memory *public);
 
 /* Are some gone from the list, and still in use? */
 bool memory_is_dying(struct memory *memory);

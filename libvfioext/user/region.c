@@ -109,7 +109,6 @@ int command_info(struct session *session, struct message *message)
 {
 	const struct vfioext_user_device *device = session->device;
 	struct vfio_user_device_info info;
-	void *body;
 
 	if (message->size < sizeof(info))
 		return -EINVAL;
@@ -121,11 +120,7 @@ int command_info(struct session *session, struct message *message)
 		     (device->is_pci ? VFIO_DEVICE_FLAGS_PCI : 0);
 	info.num_regions = device->nr_regions;
 	info.num_irqs = device->nr_irqs;
-	body = session_reply(session, message, sizeof(info));
-	if (!body)
-		return -ENOMEM;
-	memcpy(body, &info, sizeof(info));
-	return 0;
+	return session_answer(session, message, &info, sizeof(info));
 }
 
 static size_t sparse_size(const struct vfioext_user_region *region)
@@ -318,7 +313,6 @@ int command_region_read(struct session *session, struct message *message)
 int command_region_write(struct session *session, struct message *message)
 {
 	struct vfio_user_region_access access;
-	void *body;
 	int ret;
 
 	if (message->size < sizeof(access))
@@ -332,11 +326,7 @@ int command_region_write(struct session *session, struct message *message)
 			    access.count, access.offset, true);
 	if (ret)
 		return ret;
-	body = session_reply(session, message, sizeof(access));
-	if (!body)
-		return -ENOMEM;
-	memcpy(body, &access, sizeof(access));
-	return 0;
+	return session_answer(session, message, &access, sizeof(access));
 }
 
 /* The first that fails ends it; the answer tells how many were done. */
@@ -344,7 +334,6 @@ int command_write_multi(struct session *session, struct message *message)
 {
 	struct vfio_user_write one;
 	uint64_t nr, done;
-	void *body;
 	int ret = 0;
 
 	if (message->size < sizeof(nr))
@@ -362,9 +351,5 @@ int command_write_multi(struct session *session, struct message *message)
 	}
 	if (ret && !done)
 		return ret;
-	body = session_reply(session, message, sizeof(done));
-	if (!body)
-		return -ENOMEM;
-	memcpy(body, &done, sizeof(done));
-	return 0;
+	return session_answer(session, message, &done, sizeof(done));
 }

@@ -170,6 +170,9 @@ bool session_wait(struct session *session);
 void session_resume(struct session *session);
 /* Room for the body of an answer. Return: NULL without memory. */
 void *session_reply(struct session *session, const struct message *message, size_t size);
+/* Answer with that. Return: 0, or -ENOMEM. */
+int session_answer(struct session *session, const struct message *message, const void *data,
+		   size_t size);
 void session_reply_fds(struct session *session, const int *fds, size_t nr);
 
 /* Send what there is on the second socket. */
@@ -189,6 +192,13 @@ int command_dma_unmap(struct session *session, struct message *message);
 int command_feature(struct session *session, struct message *message);
 int command_migration_read(struct session *session, struct message *message);
 int command_migration_write(struct session *session, struct message *message);
+
+/*
+ * dma.c: unmap all that is wholly in a range, as VFIO_IOMMU_UNMAP_DMA does. Return: 1 if
+ * some is in use, 0 if not, -ENOENT if there is nothing, -EINVAL if something is not
+ * wholly in it.
+ */
+int dma_unmap_range(struct vfioext_user_device *device, uint64_t first, uint64_t last);
 
 /* interrupt.c */
 void irqs_detach(struct vfioext_user_device *device);

@@ -41,7 +41,6 @@ static bool can_check(void)
 int service_check(void *vaddr, uint64_t size, uint32_t flags)
 {
 	int advice = flags & VFIOEXT_DMA_WRITE ? MADV_POPULATE_WRITE : MADV_POPULATE_READ;
-
 	int error;
 
 	if (!madvise(vaddr, size, advice))
@@ -139,19 +138,11 @@ static int check_access(const struct message *message, struct vfio_user_dma_acce
 	return access->address + access->count < access->address ? -EINVAL : 0;
 }
 
-static int put_error(struct channel *channel, struct vfio_user_header header, int error)
-{
-	header.flags = VFIO_USER_REPLY | VFIO_USER_ERROR;
-	header.error = (uint32_t)-error;
-	return channel_put(channel, &header, 0) ? 0 : -ENOMEM;
-}
-
 int service_answer(struct connection *connection, struct channel *channel,
 		   const struct message *message)
 {
 	bool write = message->header.command == VFIO_USER_DMA_WRITE;
 	bool silent = message->header.flags & VFIO_USER_NO_REPLY;
-	struct vfio_user_header header = message->header;
 	struct vfio_user_dma_access access;
 	size_t mark = channel->out_end;
 	uint8_t *body;
@@ -164,10 +155,8 @@ int service_answer(struct connection *connection, struct channel *channel,
 	if (silent)
 		return 0;
 	if (ret)
-		return put_error(channel, header, ret);
-	header.flags = VFIO_USER_REPLY;
-	header.error = 0;
-	body = channel_put(channel, &header, sizeof(access) + (write ? 0 : access.count));
+		return channel_answer_error(channel, &message->header, ret);
+	body = channel_answer(channel, &message->header, sizeof(access) + (write ? 0 : access.count));
 	if (!body)
 		return -ENOMEM;
 	memcpy(body, &access, sizeof(access));
@@ -176,7 +165,7 @@ int service_answer(struct connection *connection, struct channel *channel,
 	if (!ret)
 		return 0;
 	channel_rewind(channel, mark);
-	return put_error(channel, header, ret);
+	return channel_answer_error(channel, &message->header, ret);
 }
 
 /* Nobody else uses it, so there is nothing to be done until all is sent. */

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 /* A client: what it says is taken apart here, and answered. */
 #include <errno.h>
-#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -65,27 +64,24 @@ static bool wants_no_reply(const struct vfio_user_header *header)
 
 void *session_reply(struct session *session, const struct message *message, size_t size)
 {
-	struct vfio_user_header header = message->header;
+	return channel_answer(&session->channel, &message->header, size);
+}
 
-	header.flags = VFIO_USER_REPLY;
-	header.error = 0;
-	return channel_put(&session->channel, &header, size);
+int session_answer(struct session *session, const struct message *message, const void *data,
+		   size_t size)
+{
+	void *body = session_reply(session, message, size);
+
+	if (!body)
+		return -ENOMEM;
+	if (size)
+		memcpy(body, data, size);
+	return 0;
 }
 
 void session_reply_fds(struct session *session, const int *fds, size_t nr)
 {
 	channel_put_fds(&session->channel, fds, nr);
-}
-
-/* An error is a header alone. */
-static void reply_error(struct session *session, const struct vfio_user_header *to, int error)
-{
-	struct vfio_user_header header = *to;
-
-	header.flags = VFIO_USER_REPLY | VFIO_USER_ERROR;
-	header.error = (uint32_t)-error;
-	if (!channel_put(&session->channel, &header, 0))
-		session->doomed = true;
 }
 
 /* The second socket: what we keep of it, and what the client gets. */
@@ -112,8 +108,8 @@ static char *format_ours(const struct session *session, bool twin)
 	struct capabilities ours = {
 		.max_msg_fds = CHANNEL_FDS,
 		.max_data_xfer_size = CHANNEL_DATA_MAX,
-		.max_dma_maps = 65535,
-		.pgsizes = 4096,
+		.max_dma_maps = USER_MAPS_MAX,
+		.pgsizes = USER_PAGE,
 		.write_multiple = session->peer.write_multiple,
 		.twin_socket = twin,
 		.twin_index = 0,
@@ -191,7 +187,7 @@ static int command_reset(struct session *session, struct message *message)
 	if (ret)
 		return ret;
 	pci_reset(device);
-	return session_reply(session, message, 0) ? 0 : -ENOMEM;
+	return session_answer(session, message, NULL, 0);
 }
 
 static const command_fn commands[] = {
@@ -244,8 +240,9 @@ static void handle_command(struct session *session, struct message *message)
 	}
 	if (ret || wants_no_reply(&message->header))
 		channel_rewind(channel, mark);
-	if (ret && !wants_no_reply(&message->header))
-		reply_error(session, &message->header, ret);
+	if (ret && !wants_no_reply(&message->header) &&
+	    channel_answer_error(channel, &message->header, ret))
+		session->doomed = true;
 	if (session->agreed)
 		return;
 	if (!session->refused)
@@ -357,18 +354,12 @@ static void finish(struct session *session)
 /* What was asked for is done: nobody uses the memory any longer. */
 static void answer_deferred(struct session *session)
 {
-	struct vfio_user_header header = session->deferred;
-	void *body;
+	const struct message command = { .header = session->deferred };
 
 	session->is_deferred = false;
-	if (wants_no_reply(&header))
-		return;
-	header.flags = VFIO_USER_REPLY;
-	header.error = 0;
-	body = channel_put(&session->channel, &header, sizeof(session->deferred_unmap));
-	if (body)
-		memcpy(body, &session->deferred_unmap, sizeof(session->deferred_unmap));
-	else
+	if (!wants_no_reply(&command.header) &&
+	    session_answer(session, &command, &session->deferred_unmap,
+			   sizeof(session->deferred_unmap)))
 		session->doomed = true;
 }
 
@@ -502,17 +493,12 @@ static void unlink_refused(struct session *session)
 static void detach(struct session *session)
 {
 	struct vfioext_user_device *device = session->device;
-	struct vfioext_user_memory memory;
 
 	device->session = NULL;
 	transfers_fail(session, -ENOTCONN);
 	if (session->agreed && device->ops->detached)
 		device->ops->detached(device);
-	while (memory_first(&device->memory, &memory)) {
-		if (device->ops->dma_unmap)
-			device->ops->dma_unmap(device, &memory);
-		memory_remove(&device->memory, memory.iova, memory.size);
-	}
+	dma_unmap_range(device, 0, UINT64_MAX);
 	irqs_detach(device);
 }
 

@@ -76,7 +76,7 @@ static struct channel *way(struct session *session)
 	return session->twin.channel.fd >= 0 ? &session->twin.channel : &session->channel;
 }
 
-/* The rest of a piece lies in one map, or what is asked ends with it. */
+/* As much of a piece as goes into one message. */
 static uint64_t part_size(const struct session *session, const struct transfer *transfer)
 {
 	const struct vfioext_user_sg *sg = &transfer->list[transfer->at];
@@ -223,11 +223,11 @@ static uint64_t answered(const struct transfer *transfer, const struct message *
 static ssize_t take_answer(const struct transfer *transfer, const struct message *message)
 {
 	size_t fixed = sizeof(struct vfio_user_dma_access);
+	int error = message_error(message);
 	uint64_t count;
 
-	if (message->header.flags & VFIO_USER_ERROR)
-		return message->header.error && message->header.error < 4096 ?
-		       -(ssize_t)message->header.error : -EIO;
+	if (error)
+		return error;
 	count = answered(transfer, message);
 	if (!count || count > transfer->asked)
 		return -EPROTO;

@@ -7,6 +7,10 @@
 #include <stddef.h>
 #include <stdint.h>
 
+/* What we keep for a client at most, and in units of what. */
+#define USER_MAPS_MAX 65535
+#define USER_PAGE 4096
+
 /*
  * What a side says of itself, or the other is taken to have said if it did not.
  * @twin_index: which of the descriptors is the second socket, -1 if none is named
