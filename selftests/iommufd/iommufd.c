@@ -223,6 +223,7 @@ TEST_F(iommufd, group_of_iommufd)
 
 int main(int argc, char **argv)
 {
-	run("modprobe kvm-amd && modprobe iommufd && modprobe vfio-pci && modprobe vfioext_consumer");
+	load_kvm();
+	run("modprobe iommufd && modprobe vfio-pci && modprobe vfioext_consumer");
 	return test_harness_run(argc, argv);
 }

@@ -133,6 +133,7 @@ TEST_F(kvm, machines_are_told_apart)
 
 int main(int argc, char **argv)
 {
-	run("modprobe kvm-amd && modprobe vfio-pci && modprobe vfioext");
+	load_kvm();
+	run("modprobe vfio-pci && modprobe vfioext");
 	return test_harness_run(argc, argv);
 }

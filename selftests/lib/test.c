@@ -352,6 +352,22 @@ int bind_iommufd(int device_file)
 	return ioctl(device_file, VFIO_DEVICE_BIND_IOMMUFD, &bind);
 }
 
+void load_kvm(void)
+{
+	int kvm, machine;
+
+	run("modprobe kvm-amd");
+	kvm = open("/dev/kvm", O_RDWR | O_CLOEXEC);
+	machine = ioctl(kvm, KVM_CREATE_VM, 0);
+	if (machine < 0)
+		DIE("KVM makes no virtual machine");
+	if (!fork())
+		for (;;)
+			pause();
+	close(machine);
+	close(kvm);
+}
+
 /* KVM_DEV_VFIO_FILE_ADD, by the names that 6.1 has for it. */
 int give_to_kvm(int file)
 {

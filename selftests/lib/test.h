@@ -61,6 +61,14 @@ bool unbind_wait(pid_t pid, int timeout_ms);
 int open_device_file(const char *device);
 int bind_iommufd(int device_file);
 
+/*
+ * Load KVM, and have a process keep a virtual machine for as long as this VM is: with the
+ * first one the kernel patches its scheduler, and with the last one back. QEMU's TCG
+ * misses such a patch at times, and all processors then trap at it for ever, or get no
+ * more timers.
+ */
+void load_kvm(void);
+
 /* Have a virtual machine of the calling process keep a group's or device's file. */
 int give_to_kvm(int file);
 

@@ -6,7 +6,6 @@
  */
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/kvm.h>
 #include <linux/vfio.h>
 #include <pthread.h>
 #include <signal.h>
@@ -428,20 +427,6 @@ static long unreclaimable_kb(void)
 	return kb;
 }
 
-/*
- * With the first virtual machine the kernel patches its scheduler, and with the last
- * one back. QEMU's TCG misses such a patch at times, and all processors then trap at
- * it for ever, or get no more timers; so there is one machine for as long as this VM is.
- */
-static void keep_a_machine(void)
-{
-	if (ioctl(open("/dev/kvm", O_RDWR | O_CLOEXEC), KVM_CREATE_VM, 0) < 0)
-		complain("KVM makes no virtual machine");
-	if (!fork())
-		for (;;)
-			pause();
-}
-
 /* A round, or what comes after it, that takes so long does not end. */
 #define STUCK_MS 120000
 
@@ -485,8 +470,8 @@ int main(int argc, char **argv)
 	setlinebuf(stdout);
 	seed = argc > 2 ? (unsigned int)strtoul(argv[2], NULL, 0) : (unsigned int)time(NULL);
 	printf("TAP version 13\n1..1\n# seed %u\n", seed);
-	run("modprobe kvm-amd && modprobe vfio-pci && modprobe vfio_iommu_type1 && modprobe vfioext_mdev && modprobe vfioext_consumer");
-	keep_a_machine();
+	load_kvm();
+	run("modprobe vfio-pci && modprobe vfio_iommu_type1 && modprobe vfioext_mdev && modprobe vfioext_consumer");
 	progress = watch_over();
 	while (now_ms() < deadline && !failed) {
 		run_round(rounds++);
