@@ -42,13 +42,6 @@ struct serving {
 	uint32_t grace_ms;
 };
 
-static void print_log(const char *text, void *data)
-{
-	(void)data;
-	puts(text);
-	fflush(stdout);
-}
-
 static long now_ms(void)
 {
 	struct timespec now;

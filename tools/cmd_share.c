@@ -34,13 +34,6 @@ struct sharing {
 	const char *attach;
 };
 
-static void print_log(const char *text, void *data)
-{
-	(void)data;
-	puts(text);
-	fflush(stdout);
-}
-
 static bool parse_id(const char *text, uint32_t *id)
 {
 	uint64_t number;

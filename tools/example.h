@@ -11,7 +11,6 @@
  */
 struct example {
 	const char *name;
-	const char *summary;
 	int (*make)(struct vfioext_user *server, struct vfioext_user_device **device);
 	void (*free)(void *data);
 };

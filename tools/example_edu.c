@@ -291,7 +291,6 @@ static int edu_make(struct vfioext_user *server, struct vfioext_user_device **de
 
 const struct example example_edu = {
 	.name = "edu",
-	.summary = "QEMU's edu: registers, interrupts, DMA",
 	.make = edu_make,
 	.free = free,
 };

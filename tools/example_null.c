@@ -158,7 +158,6 @@ err_free:
 
 const struct example example_null = {
 	.name = "null",
-	.summary = "memory that can be mapped, ports, MSI-X",
 	.make = null_make,
 	.free = null_free,
 };

@@ -19,6 +19,12 @@
 #define WIRE_MESSAGE_MAX (WIRE_DATA_MAX + 4096)
 #define WIRE_FDS 16
 
+/* Flags of memory: how it is used, and what its file is good for. */
+#define RW (VFIO_USER_DMA_FLAG_READ | VFIO_USER_DMA_FLAG_WRITE)
+#define MAPPED (RW | VFIO_USER_DMA_FLAG_MMAP)
+#define FILE_IO (RW | VFIO_USER_DMA_FLAG_FILE_IO)
+#define PAGE 4096ULL
+
 /*
  * @server: is dispatched where the client waits; NULL: another thread does that
  * @header, @body, @size, @fds, @nr_fds: of the last message that came

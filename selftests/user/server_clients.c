@@ -23,9 +23,6 @@
 
 #include "../lib/wire.h"
 
-#define RW (VFIO_USER_DMA_FLAG_READ | VFIO_USER_DMA_FLAG_WRITE)
-#define PAGE 4096ULL
-
 FIXTURE(clients) {
 	struct wire_test test;
 	struct wire *wire;

@@ -17,11 +17,6 @@
 
 #include "../lib/wire.h"
 
-#define RW (VFIO_USER_DMA_FLAG_READ | VFIO_USER_DMA_FLAG_WRITE)
-#define MAPPED (RW | VFIO_USER_DMA_FLAG_MMAP)
-#define FILE_IO (RW | VFIO_USER_DMA_FLAG_FILE_IO)
-#define PAGE 4096ULL
-
 FIXTURE(dma) {
 	struct wire_test test;
 	struct wire *wire;

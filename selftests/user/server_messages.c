@@ -14,11 +14,6 @@
 
 #include "../lib/wire.h"
 
-#define RW (VFIO_USER_DMA_FLAG_READ | VFIO_USER_DMA_FLAG_WRITE)
-#define MAPPED (RW | VFIO_USER_DMA_FLAG_MMAP)
-#define FILE_IO (RW | VFIO_USER_DMA_FLAG_FILE_IO)
-#define PAGE 4096ULL
-
 #define TWIN "{\"capabilities\":{\"max_msg_fds\":16,\"twin_socket\":{\"supported\":true}}}"
 
 FIXTURE(messages) {

@@ -10,25 +10,14 @@
 #include <sys/eventfd.h>
 #include <sys/socket.h>
 #include <sys/un.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "../../../libvfioext/user/wire.h"
 #include "bench.h"
 
-#define SIGNALS 200000
-#define REGISTER_SIGNAL 2048
 #define BUFFER 65536
 
 const char server_name[] = "bare";
-
-static double now(void)
-{
-	struct timespec time;
-
-	clock_gettime(CLOCK_MONOTONIC, &time);
-	return (double)time.tv_sec + (double)time.tv_nsec / 1e9;
-}
 
 static int listen_at(const char *path)
 {

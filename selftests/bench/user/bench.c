@@ -17,7 +17,6 @@
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/un.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "../../../libvfioext/user/wire.h"
@@ -25,19 +24,10 @@
 
 #define DEPTH 64
 #define DEVICES 100
-#define REGISTER_SIGNAL 2048
 
 static double seconds;
 static char directory[] = "/tmp/vfioext-bench-XXXXXX";
 static char path[64];
-
-static double now(void)
-{
-	struct timespec time;
-
-	clock_gettime(CLOCK_MONOTONIC, &time);
-	return (double)time.tv_sec + (double)time.tv_nsec / 1e9;
-}
 
 static int connect_to(int nr)
 {

@@ -5,25 +5,14 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/epoll.h>
-#include <time.h>
 
 #include "bench.h"
 
-#define SIGNALS 200000
-#define REGISTER_SIGNAL 2048
 #define DEVICES_MAX 128
 
 const char server_name[] = "libvfio-user";
 
 static char memory[REGION_SIZE];
-
-static double now(void)
-{
-	struct timespec time;
-
-	clock_gettime(CLOCK_MONOTONIC, &time);
-	return (double)time.tv_sec + (double)time.tv_nsec / 1e9;
-}
 
 static ssize_t access_region(vfu_ctx_t *ctx, char *buffer, size_t count, loff_t offset,
 			     bool write)

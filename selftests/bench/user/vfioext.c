@@ -3,26 +3,14 @@
 #include <linux/vfio.h>
 #include <stdio.h>
 #include <string.h>
-#include <time.h>
 #include <vfioext/user_pci.h>
 
 #include "bench.h"
-
-#define SIGNALS 200000
-#define REGISTER_SIGNAL 2048
 
 const char server_name[] = "vfioext";
 
 static uint8_t memory[REGION_SIZE];
 static double rate;
-
-static double now(void)
-{
-	struct timespec time;
-
-	clock_gettime(CLOCK_MONOTONIC, &time);
-	return (double)time.tv_sec + (double)time.tv_nsec / 1e9;
-}
 
 static int region_read(struct vfioext_user_device *device, unsigned int region, void *buffer,
 		       size_t count, uint64_t offset)
@@ -33,7 +21,6 @@ static int region_read(struct vfioext_user_device *device, unsigned int region, 
 	return 0;
 }
 
-/* One register has the device signal as fast as it can, and tell how fast that is. */
 static int region_write(struct vfioext_user_device *device, unsigned int region,
 			const void *buffer, size_t count, uint64_t offset)
 {
