@@ -87,8 +87,7 @@ static int bridge_dma_map(struct vfioext_user_device *device,
 	flags |= memory->flags & VFIOEXT_USER_WRITE ? VFIOEXT_DMA_WRITE : 0;
 	ret = vfioext_dma_map(container, memory->vaddr, memory->size, flags, &iova);
 	if (ret)
-		server_log(device->server, "%s: %s", device->listener.path,
-			   vfioext_message(device->server->ctx));
+		device_log(device, "%s", vfioext_message(device->server->ctx));
 	return ret;
 }
 

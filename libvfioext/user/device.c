@@ -88,11 +88,9 @@ static void take_client(struct vfioext_user_device *device, int fd)
 	else
 		ret = session_new(device, fd, refused);
 	if (refused)
-		server_log(device->server, "%s: a client is refused: another is attached",
-			   device->listener.path);
+		device_log(device, "a client is refused: another is attached");
 	else if (ret)
-		server_log(device->server, "%s: a client cannot be served: %s",
-			   device->listener.path, strerror(-ret));
+		device_log(device, "a client cannot be served: %s", strerror(-ret));
 	if (ret)
 		close(fd);
 }
@@ -109,8 +107,7 @@ static void turn_away(struct vfioext_user_device *device, int error)
 	if (fd >= 0)
 		close(fd);
 	server->spare = fcntl(server->wake, F_DUPFD_CLOEXEC, 0);
-	server_log(server, "%s: a client cannot be served: %s", device->listener.path,
-		   strerror(error));
+	device_log(device, "a client cannot be served: %s", strerror(error));
 }
 
 static void on_listener(struct source *source, uint32_t events)

@@ -20,15 +20,19 @@
 #define STREAK_MIN 16
 #define TURNS_MAX 64
 
-void server_log(const struct vfioext_user *server, const char *format, ...)
+void device_log(const struct vfioext_user_device *device, const char *format, ...)
 {
+	const struct vfioext_user *server = device->server;
 	char text[256];
+	size_t size;
 	va_list args;
 
 	if (!server->log)
 		return;
+	size = device->listener.path[0] ?
+	       (size_t)snprintf(text, sizeof(text), "%s: ", device->listener.path) : 0;
 	va_start(args, format);
-	vsnprintf(text, sizeof(text), format, args);
+	vsnprintf(text + size, sizeof(text) - size, format, args);
 	va_end(args);
 	server->log(text, server->data);
 }

@@ -153,7 +153,8 @@ struct session {
 };
 
 /* server.c */
-void server_log(const struct vfioext_user *server, const char *format, ...)
+/* A line on what happened to a device, which its path begins if it has one. */
+void device_log(const struct vfioext_user_device *device, const char *format, ...)
 	__attribute__((format(printf, 2, 3)));
 void server_wake(const struct vfioext_user *server);
 int server_watch(const struct vfioext_user *server, int fd, uint32_t events,

@@ -170,7 +170,7 @@ static int command_version(struct session *session, struct message *message)
 	if (ret)
 		return ret;
 	session->agreed = true;
-	server_log(device->server, "%s: a client is attached", device->listener.path);
+	device_log(device, "a client is attached");
 	if (device->ops->attached)
 		device->ops->attached(device);
 	return 0;
@@ -246,8 +246,7 @@ static void handle_command(struct session *session, struct message *message)
 	if (session->agreed)
 		return;
 	if (!session->refused)
-		server_log(device->server, "%s: a client did not agree on a version: %s",
-			   device->listener.path, strerror(-ret));
+		device_log(device, "a client did not agree on a version: %s", strerror(-ret));
 	session->doomed = true;
 }
 
@@ -259,8 +258,7 @@ static void handle(struct session *session, struct message *message)
 		handle_command(session, message);
 	} else if (type != VFIO_USER_REPLY || session->twin.channel.fd >= 0 ||
 		   transfer_answer(session, message)) {
-		server_log(session->device->server, "%s: a client sends what is neither a command nor an answer",
-			   session->device->listener.path);
+		device_log(session->device, "a client sends what is neither a command nor an answer");
 		session->doomed = true;
 	}
 }
@@ -330,7 +328,7 @@ static void session_drop(struct session *session)
 	struct vfioext_user_device *device = session->device;
 
 	if (session->agreed)
-		server_log(device->server, "%s: the client has gone", device->listener.path);
+		device_log(device, "the client has gone");
 	session_free(session);
 }
 

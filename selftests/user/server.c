@@ -75,6 +75,8 @@ TEST_F(server, version_of_qemu)
 	EXPECT_EQ(NULL, strstr(json, "migration"));
 	EXPECT_EQ(NULL, strstr(json, "twin"));
 	EXPECT_EQ(1, self->probe->attached);
+	/* It came by a descriptor: there is no path to say. */
+	EXPECT_STREQ("a client is attached", self->probe->log);
 	EXPECT_TRUE(vfioext_user_device_is_attached(self->device));
 }
 

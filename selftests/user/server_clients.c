@@ -69,6 +69,8 @@ TEST_F(clients, come_and_go)
 	for (i = 0; i < 3; i++) {
 		ASSERT_EQ(0, wire_negotiate(self->wire, NULL));
 		EXPECT_EQ(i + 1, self->probe->attached);
+		EXPECT_EQ(0, strncmp(self->path, self->probe->log, strlen(self->path)));
+		EXPECT_STREQ(": a client is attached", self->probe->log + strlen(self->path));
 		EXPECT_EQ(0, wire_map(self->wire, 0, PAGE, RW, file, 0));
 		/* The state stays. */
 		if (i) {
