@@ -192,6 +192,33 @@ TEST_F(stream, descriptors_behind_other_messages)
 	close(file);
 }
 
+/* The message before could have some as well, and has none: they are the last one's. */
+TEST_F(stream, descriptors_of_the_second_of_two)
+{
+	struct vfio_user_header header = { 1, VFIO_USER_DMA_MAP, 48, 0, 0 };
+	struct vfio_user_dma_map map = { sizeof(map), VFIO_USER_DMA_FLAG_READ, 0, 0, PAGE };
+	int file = make_file(2 * PAGE);
+	uint8_t first[48], second[48];
+
+	memcpy(first, &header, 16);
+	memcpy(first + 16, &map, 32);
+	header.id = 2;
+	map.address = PAGE;
+	memcpy(second, &header, 16);
+	memcpy(second + 16, &map, 32);
+	ASSERT_EQ(0, wire_negotiate(self->wire, NULL));
+	ASSERT_TRUE(wire_send(self->wire, first, sizeof(first), NULL, 0));
+	ASSERT_TRUE(wire_send(self->wire, second, sizeof(second), &file, 1));
+	ASSERT_EQ(1, wire_get(self->wire));
+	ASSERT_EQ(VFIO_USER_REPLY, self->wire->header.flags);
+	ASSERT_EQ(1, wire_get(self->wire));
+	ASSERT_EQ(VFIO_USER_REPLY, self->wire->header.flags);
+	/* The last that was mapped has the file. */
+	EXPECT_EQ(PAGE, self->probe->map.iova);
+	EXPECT_NE(NULL, self->probe->map.vaddr);
+	close(file);
+}
+
 /* Two files with replies that wait: each goes with its own. */
 TEST_F(stream, descriptors_of_pipelined_answers)
 {
@@ -251,18 +278,26 @@ static bool get_rest(struct wire *wire, size_t size)
  */
 TEST_F(stream, headers_are_not_torn)
 {
-	struct vfio_user_region_access access = { 0, PROBE_CALLED, 1000 };
+	struct {
+		struct vfio_user_header header;
+		struct vfio_user_region_access access;
+	} read = { { 1, VFIO_USER_REGION_READ, 32, 0, 0 }, { 0, PROBE_CALLED, 0 } };
 	struct vfio_user_header header;
-	unsigned int round, i;
+	unsigned int round, nr;
+	ssize_t got;
 
 	ASSERT_EQ(0, wire_negotiate(self->wire, NULL));
 	for (round = 0; round < 10; round++) {
-		for (i = 0; i < 350; i++)
-			wire_put(self->wire, VFIO_USER_REGION_READ, 0, &access, 16, NULL, 0);
-		for (i = 0; i < 350; i++) {
-			wire_pump(self->test.server);
-			ASSERT_EQ(sizeof(header), recv(self->wire->fd, &header, sizeof(header),
-						       MSG_DONTWAIT));
+		/* Until the server takes no more, as it has too much to send. */
+		read.access.count = 1 + round;
+		for (nr = 0; wire_send(self->wire, &read, sizeof(read), NULL, 0); nr++)
+			;
+		/* It goes on only when all is received that it could send. */
+		for (; nr; nr--) {
+			do
+				got = recv(self->wire->fd, &header, sizeof(header), MSG_DONTWAIT);
+			while (got < 0 && wire_pump(self->test.server));
+			ASSERT_EQ(sizeof(header), got);
 			ASSERT_TRUE(get_rest(self->wire, header.size - sizeof(header)));
 		}
 	}
