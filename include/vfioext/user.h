@@ -117,7 +117,8 @@ struct vfioext_user_memory {
  * @dma_map: memory is there now. Return: 0, or an error, which the client gets, and the
  *	memory is not there.
  * @dma_unmap: memory goes, when the call returns, or later, when the last
- *	vfioext_user_sgl_put() of what is in it was called: the client is answered then
+ *	vfioext_user_sgl_put() of what is in it was called: the client is answered then.
+ *	QEMU gives the device up if that takes 5 s.
  * @set_irqs: called in the place of all that is done with interrupts here. @set is as
  *	the kernel has it, its data checked; but for VFIO_IRQ_SET_DATA_EVENTFD the eventfds
  *	are @fds, which belong to the caller. Return: 0, an error, or 1: it is to be done as
@@ -392,7 +393,8 @@ void vfioext_user_sgl_put(struct vfioext_user_device *device, struct vfioext_use
 /**
  * vfioext_user_dma_fn - what was asked for by messages has come to its end
  * @device: the device
- * @error: 0, or an error: -ENOTCONN if the client has gone
+ * @error: 0, or an error: -ENOTCONN if the client has gone, -ETIMEDOUT if it does not answer
+ *	while it waits for memory to be unmapped
  * @data: what was given with it
  */
 typedef void (*vfioext_user_dma_fn)(struct vfioext_user_device *device, int error, void *data);

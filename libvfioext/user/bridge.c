@@ -313,7 +313,9 @@ static int on_wanted(struct vfioext_device *device, uint32_t id, void *data)
 	if (!bridge->served->session)
 		return 0;
 	bridge->wanted = true;
-	vfioext_user_irq_trigger(bridge->served, VFIO_PCI_REQ_IRQ_INDEX, 0);
+	if (vfioext_user_irq_trigger(bridge->served, VFIO_PCI_REQ_IRQ_INDEX, 0))
+		device_log(bridge->served,
+			   "the host wants the device back, and the client cannot be told: unplug it there");
 	return 1;
 }
 

@@ -18,6 +18,13 @@
 /* Commands of a session that are dealt with in one turn. */
 #define TURN_MAX 256
 
+/*
+ * How long a client may take to say which version it speaks; and how long memory that it
+ * unmaps may be in use for what it does not answer, as QEMU waits for 5 s and gives up.
+ */
+#define VERSION_MS 5000
+#define UNMAP_MS 2000
+
 /* Clients that are told that another one is there. */
 #define REFUSED_MAX 16
 
@@ -122,6 +129,7 @@ struct transfer;
  * @channel: its connection
  * @events: what the epoll waits for on it
  * @twin: the second one, which transfers go over; its fd is -1 if there is none
+ * @timer: what is expected of it, or of the device, has taken too long
  * @agreed: on a version
  * @peer: what it said of itself
  * @deferred: header and body of what is answered later; nothing else is done meanwhile
@@ -137,6 +145,11 @@ struct session {
 		struct channel channel;
 		uint32_t events;
 	} twin;
+	struct timer {
+		struct source source;
+		struct session *session;
+		int fd;
+	} timer;
 	struct vfioext_user_device *device;
 	struct session *next;
 	bool refused;
@@ -211,6 +224,8 @@ void user_regions_free(struct vfioext_user_device *device);
 /* transfer.c */
 void transfers_send(struct session *session);
 void transfers_fail(struct session *session, int error);
+/* They are not waited for any longer; answers may still come. */
+void transfers_abandon(struct session *session, int error);
 /* Return: 0, or -EPROTO if it answers nothing that was asked. */
 int transfer_answer(struct session *session, const struct message *message);
 

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/timerfd.h>
 #include <unistd.h>
 
 #include "server.h"
@@ -13,6 +14,16 @@ typedef int (*command_fn)(struct session *session, struct message *message);
 static struct session *session_of_twin(struct source *source)
 {
 	return ((struct twin *)source)->session;
+}
+
+/* 0: nothing is expected. */
+static void set_timer(struct session *session, unsigned int ms)
+{
+	struct itimerspec when = {
+		.it_value = { .tv_sec = ms / 1000, .tv_nsec = ms % 1000 * 1000000L },
+	};
+
+	timerfd_settime(session->timer.fd, 0, &when, NULL);
 }
 
 /* Input is of use only if something can be done with it; answers can while commands wait. */
@@ -170,6 +181,7 @@ static int command_version(struct session *session, struct message *message)
 	if (ret)
 		return ret;
 	session->agreed = true;
+	set_timer(session, 0);
 	device_log(device, "a client is attached");
 	if (device->ops->attached)
 		device->ops->attached(device);
@@ -236,6 +248,7 @@ static void handle_command(struct session *session, struct message *message)
 	if (ret == -EINPROGRESS) {
 		session->is_deferred = true;
 		session->deferred = message->header;
+		set_timer(session, UNMAP_MS);
 		return;
 	}
 	if (ret || wants_no_reply(&message->header))
@@ -355,6 +368,7 @@ static void answer_deferred(struct session *session)
 	const struct message command = { .header = session->deferred };
 
 	session->is_deferred = false;
+	set_timer(session, 0);
 	if (!wants_no_reply(&command.header) &&
 	    session_answer(session, &command, &session->deferred_unmap,
 			   sizeof(session->deferred_unmap)))
@@ -440,6 +454,56 @@ static void on_twin(struct source *source, uint32_t events)
 	finish(session);
 }
 
+/*
+ * A client that waits for its memory to be unmapped may answer nothing until then, as QEMU,
+ * and what the device waits for be such an answer.
+ */
+static void on_timer(struct source *source, uint32_t events)
+{
+	struct session *session = ((struct timer *)source)->session;
+
+	(void)events;
+	set_timer(session, UNMAP_MS);
+	if (!session->agreed) {
+		device_log(session->device, "a client said nothing for %u s", VERSION_MS / 1000);
+		session->doomed = true;
+	} else {
+		device_log(session->device, "memory that the client unmaps is still in use");
+		transfers_abandon(session, -ETIMEDOUT);
+	}
+	finish(session);
+}
+
+/* The client's own descriptor stays the caller's if this fails. */
+static int open_files(struct session *session, int fd)
+{
+	struct vfioext_user *server = session->device->server;
+	int ret;
+
+	session->timer.fd = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
+	if (session->timer.fd < 0)
+		return -errno;
+	set_timer(session, VERSION_MS);
+	ret = server_watch(server, session->timer.fd, EPOLLIN, &session->timer.source);
+	if (ret)
+		goto err_timer;
+	ret = channel_open(&session->channel, fd);
+	if (ret)
+		goto err_timer;
+	session->events = EPOLLIN;
+	ret = server_watch(server, fd, EPOLLIN, &session->source);
+	if (ret)
+		goto err_channel;
+	return 0;
+
+err_channel:
+	session->channel.fd = -1;
+	channel_close(&session->channel);
+err_timer:
+	close(session->timer.fd);
+	return ret;
+}
+
 int session_new(struct vfioext_user_device *device, int fd, bool refused)
 {
 	struct session *session = calloc(1, sizeof(*session));
@@ -448,22 +512,16 @@ int session_new(struct vfioext_user_device *device, int fd, bool refused)
 	if (!session)
 		return -ENOMEM;
 	session->source.ready = on_client;
+	session->timer.source.ready = on_timer;
+	session->timer.session = session;
 	session->twin.source.ready = on_twin;
 	session->twin.session = session;
 	session->twin.channel.fd = -1;
 	session->device = device;
 	session->refused = refused;
 	capabilities_init(&session->peer);
-	ret = channel_open(&session->channel, fd);
+	ret = open_files(session, fd);
 	if (ret) {
-		free(session);
-		return ret;
-	}
-	session->events = EPOLLIN;
-	ret = server_watch(device->server, fd, EPOLLIN, &session->source);
-	if (ret) {
-		session->channel.fd = -1;
-		channel_close(&session->channel);
 		free(session);
 		return ret;
 	}
@@ -506,6 +564,8 @@ void session_free(struct session *session)
 
 	server_forget(server, session->channel.fd, &session->source);
 	server_forget(server, session->twin.channel.fd, &session->twin.source);
+	server_forget(server, session->timer.fd, &session->timer.source);
+	close(session->timer.fd);
 	if (server->only == session)
 		server->only = NULL;
 	if (session->refused)

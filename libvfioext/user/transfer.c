@@ -16,6 +16,7 @@
 
 /*
  * @at: the piece that is next, and @offset in it
+ * @done: NULL if it was called; @buffer is nobody's then
  * @buffer: where its bytes are
  * @id, @asked: of the message that was sent
  */
@@ -33,9 +34,19 @@ struct transfer {
 	struct vfioext_user_sg list[];
 };
 
+/* Once. */
+static void tell(struct vfioext_user_device *device, struct transfer *transfer, int error)
+{
+	vfioext_user_dma_fn done = transfer->done;
+
+	transfer->done = NULL;
+	if (done)
+		done(device, error, transfer->data);
+}
+
 static void finish(struct vfioext_user_device *device, struct transfer *transfer, int error)
 {
-	transfer->done(device, error, transfer->data);
+	tell(device, transfer, error);
 	free(transfer);
 }
 
@@ -184,6 +195,21 @@ void transfers_fail(struct session *session, int error)
 	session->nr_sent = 0;
 }
 
+/* What is begun by those who are told of it is none of these. */
+void transfers_abandon(struct session *session, int error)
+{
+	struct transfer *transfer, *queued = session->queued;
+
+	session->queued = NULL;
+	for (transfer = session->sent; transfer; transfer = transfer->next)
+		tell(session->device, transfer, error);
+	while (queued) {
+		transfer = queued;
+		queued = transfer->next;
+		finish(session->device, transfer, error);
+	}
+}
+
 static struct transfer *take_sent(struct session *session, const struct vfio_user_header *header)
 {
 	struct transfer **at = &session->sent, *transfer;
@@ -250,6 +276,10 @@ int transfer_answer(struct session *session, const struct message *message)
 	transfer = take_sent(session, &message->header);
 	if (!transfer)
 		return -EPROTO;
+	if (!transfer->done) {
+		free(transfer);
+		return 0;
+	}
 	done = take_answer(transfer, message);
 	if (done > 0 && advance(transfer, (uint64_t)done)) {
 		transfer->next = session->queued;

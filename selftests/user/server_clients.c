@@ -139,6 +139,25 @@ TEST_F(clients, second_one_is_refused)
 	EXPECT_EQ(0, wire_negotiate(self->wire, NULL));
 }
 
+/* Who says nothing at all keeps nobody away. */
+TEST_F(clients, says_nothing)
+{
+	struct pollfd pollfd = { .fd = vfioext_user_fd(self->test.server), .events = POLLIN };
+	struct wire other;
+
+	start(&self->test, self->path);
+	wire_pump(self->test.server);
+	ASSERT_TRUE(vfioext_user_device_has_client(self->device));
+	EXPECT_EQ(0, poll(&pollfd, 1, 1000));
+	ASSERT_EQ(1, poll(&pollfd, 1, 10000));
+	wire_pump(self->test.server);
+	EXPECT_FALSE(vfioext_user_device_has_client(self->device));
+	EXPECT_EQ(-1, wire_get(self->wire));
+	wire_connect(&other, self->path, self->test.server);
+	EXPECT_EQ(0, wire_negotiate(&other, NULL));
+	wire_close(&other);
+}
+
 TEST_F(clients, by_descriptor)
 {
 	struct wire other;

@@ -464,6 +464,84 @@ TEST_F(messages, message_while_unmap_waits)
 	EXPECT_EQ(VFIO_USER_DMA_UNMAP, self->wire->header.command);
 }
 
+/* Return: false if nothing came for some seconds, in which the server's clock goes on. */
+static bool wait_message(struct wire *wire)
+{
+	int i;
+
+	for (i = 0; i < 500; i++) {
+		if (wire_get(wire) == 1)
+			return true;
+		usleep(10000);
+	}
+	return false;
+}
+
+/*
+ * QEMU answers nothing before its unmap is answered, and gives up after 5 s: the transfer is
+ * given up before. Its answer, when it comes, changes nothing.
+ */
+TEST_F(messages, unmap_waits_for_who_does_not_answer)
+{
+	struct vfio_user_dma_unmap unmap = { sizeof(unmap), 0, 2 * PAGE, PAGE };
+	struct vfioext_user_sg sg = { 0x10, 8 };
+	struct vfio_user_header asked;
+	struct iovec iov;
+
+	map_remote(self->wire);
+	ASSERT_EQ(0, wire_map(self->wire, 2 * PAGE, PAGE, MAPPED, self->file, 0));
+	ASSERT_EQ(1, get(self->device, 2 * PAGE, 8, VFIOEXT_USER_WRITE, &iov, &held, 1));
+	ASSERT_EQ(-EINPROGRESS, vfioext_user_dma_read(self->device, &sg, 1, iov.iov_base, put_held,
+						      self->probe));
+	ASSERT_TRUE(is_asked(self->wire, VFIO_USER_DMA_READ, 0x10, 8));
+	asked = self->wire->header;
+	wire_put(self->wire, VFIO_USER_DMA_UNMAP, 0, &unmap, sizeof(unmap), NULL, 0);
+	ASSERT_TRUE(wait_message(self->wire));
+	EXPECT_EQ(VFIO_USER_DMA_UNMAP, self->wire->header.command);
+	EXPECT_EQ(1, self->probe->dma_done);
+	EXPECT_EQ(-ETIMEDOUT, self->probe->dma_error);
+	self->wire->header = asked;
+	answer(self->wire, 0x10, 8, "12345678", 8);
+	EXPECT_EQ(1, self->probe->dma_done);
+	EXPECT_EQ(0, wire_read(self->wire, PROBE_CALLED, 0, 4));
+	/* Of what was not answered to the end nothing is told twice. */
+	ASSERT_EQ(-EINPROGRESS, vfioext_user_dma_read(self->device, &sg, 1, dma_buffer,
+						      probe_dma_done, self->probe));
+	ASSERT_TRUE(is_asked(self->wire, VFIO_USER_DMA_READ, 0x10, 8));
+	answer(self->wire, 0x10, 8, "abcdefgh", 8);
+	EXPECT_EQ(2, self->probe->dma_done);
+	EXPECT_EQ(0, self->probe->dma_error);
+	EXPECT_EQ(0, memcmp(dma_buffer, "abcdefgh", 8));
+}
+
+/* One whose device goes before it answers: what was given up is no more than freed. */
+TEST_F(messages, given_up_and_never_answered)
+{
+	struct vfio_user_dma_unmap unmap = { sizeof(unmap), 0, 2 * PAGE, PAGE };
+	struct vfioext_user_sg sg = { 0x10, 8 };
+	struct iovec iov;
+	int i;
+
+	map_remote(self->wire);
+	ASSERT_EQ(0, wire_map(self->wire, 2 * PAGE, PAGE, MAPPED, self->file, 0));
+	ASSERT_EQ(1, get(self->device, 2 * PAGE, 8, VFIOEXT_USER_WRITE, &iov, &held, 1));
+	ASSERT_EQ(-EINPROGRESS, vfioext_user_dma_read(self->device, &sg, 1, iov.iov_base, put_held,
+						      self->probe));
+	/* More than are asked for at once. */
+	for (i = 0; i < 40; i++)
+		ASSERT_EQ(-EINPROGRESS, vfioext_user_dma_read(self->device, &sg, 1, dma_buffer,
+							      probe_dma_done, self->probe));
+	ASSERT_TRUE(is_asked(self->wire, VFIO_USER_DMA_READ, 0x10, 8));
+	wire_put(self->wire, VFIO_USER_DMA_UNMAP, 0, &unmap, sizeof(unmap), NULL, 0);
+	do {
+		ASSERT_TRUE(wait_message(self->wire));
+	} while (self->wire->header.command != VFIO_USER_DMA_UNMAP);
+	EXPECT_EQ(41, self->probe->dma_done);
+	wire_close(self->wire);
+	wire_pump(self->test.server);
+	EXPECT_EQ(41, self->probe->dma_done);
+}
+
 static void open_twin(struct wire_test *test, struct wire *twin)
 {
 	wire_close(&test->wire);
