@@ -17,7 +17,7 @@ user_dirs := libvfioext libvfioext/user tools selftests
 help:
 	@echo 'make all             build modules, libraries, tool and tests'
 	@echo 'make demo            take devices back from their holders, in a VM'
-	@echo 'make check           everything that is tested, and lint [KERNELS=]'
+	@echo 'make check           everything that is tested, and lint [KERNELS=] [SUITES=]'
 	@echo 'make check-matrix    the same on 6.1, 6.12, 7.2, debug and kcsan, and stress'
 	@echo 'make stress          everything at once, at random [SECONDS=120] [SEED=] [KERNEL=]'
 	@echo 'make fuzz            what reads input, with all it does not expect [SECONDS=600] [SEED=]'

@@ -26,4 +26,27 @@ check()
 		echo "not ok $n $name"
 	fi
 }
-json() { "$@" > "$work/json" || return; python3 -m json.tool "$work/json"; }
+
+# One process reads all JSON, as it takes seconds to start where the kernel checks itself.
+coproc READER { exec python3 -u -c '
+import json, sys
+for path in sys.stdin:
+    try:
+        print(json.dumps(json.load(open(path.strip())), indent=4))
+        print("end 0")
+    except ValueError as error:
+        print(error)
+        print("end 1")
+'; }
+
+# json COMMAND…: what it prints, read as JSON
+json()
+{
+	local line
+	"$@" > "$work/json" || return
+	echo "$work/json" >&"${READER[1]}"
+	while IFS= read -r line <&"${READER[0]}" && [[ $line != 'end '[01] ]]; do
+		printf '%s\n' "$line"
+	done
+	return "${line#end }"
+}
