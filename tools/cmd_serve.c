@@ -13,7 +13,8 @@
 #include "example.h"
 #include "vfioext.h"
 
-static const struct example *const examples[] = { &example_edu, &example_null };
+static const struct example *const examples[] = { &example_edu, &example_null,
+						&example_nvme };
 
 #define NR_EXAMPLES (sizeof(examples) / sizeof(examples[0]))
 
@@ -237,7 +238,7 @@ int cmd_serve(int argc, char **argv)
 		case 'h':
 			return help(" -s, --socket PATH     where to serve\n"
 				    " -f, --fd N            serve the client at this socket, and end\n"
-				    " -e, --example NAME    serve edu or null, which are emulated\n"
+				    " -e, --example NAME    serve edu, null or nvme-ish, which are emulated\n"
 				    " -g, --grace S         when the host wants the device back, give its\n"
 				    "                       client so many seconds to let go (10)\n"
 				    " -h, --help            print this\n");

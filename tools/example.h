@@ -17,5 +17,6 @@ struct example {
 
 extern const struct example example_edu;
 extern const struct example example_null;
+extern const struct example example_nvme;
 
 #endif

@@ -272,21 +272,24 @@ static int make_pci(struct vfioext_user_device *device)
 static int edu_make(struct vfioext_user *server, struct vfioext_user_device **device)
 {
 	struct edu *edu = calloc(1, sizeof(*edu));
+	struct vfioext_user_device *new;
 	int ret;
 
 	if (!edu)
 		return -ENOMEM;
-	ret = vfioext_user_device_new(server, &edu_ops, edu, device);
+	ret = vfioext_user_device_new(server, &edu_ops, edu, &new);
 	if (ret) {
 		free(edu);
 		return ret;
 	}
-	ret = make_pci(*device);
+	ret = make_pci(new);
 	if (ret) {
-		vfioext_user_device_free(*device);
+		vfioext_user_device_free(new);
 		free(edu);
+		return ret;
 	}
-	return ret;
+	*device = new;
+	return 0;
 }
 
 const struct example example_edu = {

@@ -134,6 +134,7 @@ static int make_pci(struct vfioext_user_device *device, const struct null *null)
 static int null_make(struct vfioext_user *server, struct vfioext_user_device **device)
 {
 	struct null *null = calloc(1, sizeof(*null));
+	struct vfioext_user_device *new;
 	int ret;
 
 	if (!null)
@@ -141,16 +142,17 @@ static int null_make(struct vfioext_user *server, struct vfioext_user_device **d
 	null->fd = -1;
 	ret = make_memory(null);
 	if (!ret)
-		ret = vfioext_user_device_new(server, &null_ops, null, device);
+		ret = vfioext_user_device_new(server, &null_ops, null, &new);
 	if (ret)
 		goto err_free;
-	ret = make_pci(*device, null);
+	ret = make_pci(new, null);
 	if (ret)
 		goto err_device;
+	*device = new;
 	return 0;
 
 err_device:
-	vfioext_user_device_free(*device);
+	vfioext_user_device_free(new);
 err_free:
 	null_free(null);
 	return ret;

@@ -4,6 +4,7 @@
  * it: an admin queue, a pair of I/O queues, MSI-X, one block written and read.
  */
 #include <endian.h>
+#include <errno.h>
 #include <poll.h>
 #include <stdint.h>
 #include <string.h>
@@ -14,7 +15,14 @@
 
 #include "../lib/test.h"
 
+/* nvme_user.c and nvme_served.c are the same with another controller. */
+#ifndef NVME
 #define NVME "0000:02:00.0"
+#define MODEL "QEMU NVMe Ctrl "
+#endif
+#ifndef PREPARE
+#define PREPARE() bind_device(NVME)
+#endif
 #define PAGE 4096
 
 #define REG_CAP 0x00
@@ -127,9 +135,9 @@ static bool enable(DATA *self)
 
 FIXTURE_SETUP(nvme)
 {
-	int i;
+	int i, ret;
 
-	bind_device(NVME);
+	PREPARE();
 	self->ctx = test_context();
 	memset(&self->admin, 0, sizeof(self->admin));
 	memset(&self->io, 0, sizeof(self->io));
@@ -138,7 +146,9 @@ FIXTURE_SETUP(nvme)
 	}
 	self->container = vfioext_device_container(self->device);
 	ASSERT_EQ(0, vfioext_region_get(self->device, 0, &self->bar));
-	ASSERT_EQ(0, vfioext_region_map(self->bar));
+	/* Where it cannot be mapped it is read and written. */
+	ret = vfioext_region_map(self->bar);
+	ASSERT_TRUE(!ret || ret == -EOPNOTSUPP);
 	ASSERT_EQ(0, vfioext_device_set_master(self->device, true));
 	for (i = 0; i < 2; i++) {
 		self->eventfds[i] = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
@@ -236,8 +246,7 @@ static int transfer(DATA *self, uint32_t opcode, uint32_t block)
 TEST_F(nvme, identify)
 {
 	ASSERT_EQ(0, identify(self, 1, 0));
-	EXPECT_EQ(0, memcmp("vfioext ", self->data + 4, 8));
-	EXPECT_EQ(0, memcmp("QEMU NVMe Ctrl", self->data + 24, 14));
+	EXPECT_EQ(0, memcmp(MODEL, self->data + 24, strlen(MODEL)));
 }
 
 /* More commands than the queue has entries: it wraps, and its phase changes. */
@@ -267,8 +276,10 @@ TEST_F(nvme, write_and_read)
 	EXPECT_EQ(0, self->data[1]);
 }
 
+#ifndef SOCKET
 int main(int argc, char **argv)
 {
 	run("modprobe vfio-pci");
 	return test_harness_run(argc, argv);
 }
+#endif

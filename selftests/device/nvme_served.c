@@ -1,0 +1,39 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* The driver of NVMe with the emulated controller: client and server on one host. */
+#include <signal.h>
+#include <stdio.h>
+#include <sys/prctl.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+#include <vfioext/user_client.h>
+
+#define SOCKET "/tmp/vfioext-nvme.sock"
+#define NVME "user:" SOCKET
+#define MODEL "vfioext nvme-ish "
+#define PREPARE() vfioext_user_client_init()
+
+#include "nvme.c"
+
+/* One for all tests: what one client leaves the next one finds. */
+int main(int argc, char **argv)
+{
+	pid_t server = fork();
+	struct stat status;
+	int tries, ret;
+
+	if (!server) {
+		prctl(PR_SET_PDEATHSIG, SIGTERM);
+		/* Its lines are none of ours. */
+		if (freopen("/dev/null", "w", stdout))
+			execlp("vfioext", "vfioext", "serve", "--example", "nvme-ish", "--socket",
+			       SOCKET, NULL);
+		_exit(127);
+	}
+	for (tries = 0; tries < 200 && stat(SOCKET, &status); tries++)
+		usleep(50000);
+	ret = test_harness_run(argc, argv);
+	kill(server, SIGTERM);
+	waitpid(server, NULL, 0);
+	return ret;
+}
