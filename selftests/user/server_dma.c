@@ -123,6 +123,26 @@ TEST_F(dma, map_that_cannot_be)
 	EXPECT_EQ(0, wire_map(self->wire, 0, 16 * PAGE, MAPPED, self->file, 0));
 }
 
+/* One that says it is shorter than a map is refused, although all of it is there. */
+TEST_F(dma, map_of_a_short_size)
+{
+	struct vfio_user_dma_map map = { 0, RW, 0, 0, PAGE };
+	struct vfioext_user_memory *list;
+	size_t nr;
+
+	EXPECT_EQ(-EINVAL, wire_call(self->wire, VFIO_USER_DMA_MAP, &map, sizeof(map)));
+	map.argsz = sizeof(map) - 1;
+	EXPECT_EQ(-EINVAL, wire_call(self->wire, VFIO_USER_DMA_MAP, &map, sizeof(map)));
+	EXPECT_EQ(-EINVAL, wire_call_fds(self->wire, VFIO_USER_DMA_MAP, &map, sizeof(map),
+					 &self->file, 1));
+	EXPECT_EQ(0, self->probe->maps);
+	ASSERT_EQ(0, vfioext_user_device_memory(self->device, &list, &nr));
+	EXPECT_EQ(0, nr);
+	free(list);
+	map.argsz = sizeof(map);
+	EXPECT_EQ(0, wire_call(self->wire, VFIO_USER_DMA_MAP, &map, sizeof(map)));
+}
+
 TEST_F(dma, map_of_what_cannot_be_mapped)
 {
 	struct vfio_user_dma_map map = { sizeof(map), MAPPED, 0, 0, PAGE };
@@ -207,6 +227,36 @@ TEST_F(dma, unmap_that_cannot_be)
 	EXPECT_EQ(-EINVAL, wire_unmap(self->wire, PAGE, UINT64_MAX));
 	EXPECT_EQ(-ENOENT, wire_unmap(self->wire, PAGE, UINT64_MAX - PAGE));
 	EXPECT_EQ(logs, self->probe->logs);
+}
+
+/* As QEMU does at its start, which waits for no answer: ROM has no file, and RAM has one. */
+TEST_F(dma, maps_before_any_answer)
+{
+	struct vfio_user_dma_map map = { sizeof(map), 0, 0, 0, PAGE };
+	struct vfioext_user_memory *list;
+	size_t nr, i;
+
+	ASSERT_EQ(8, pwrite(self->file, "ram of 1", 8, PAGE));
+	ASSERT_EQ(8, pwrite(self->file, "ram of 3", 8, 3 * PAGE));
+	for (i = 0; i < 4; i++) {
+		map.flags = i % 2 ? RW : VFIO_USER_DMA_FLAG_READ;
+		map.address = i * PAGE;
+		map.offset = i * PAGE;
+		wire_put(self->wire, VFIO_USER_DMA_MAP, 0, &map, sizeof(map), &self->file, i % 2);
+	}
+	EXPECT_EQ(0, self->probe->maps);
+	for (i = 0; i < 4; i++) {
+		ASSERT_EQ(1, wire_get(self->wire));
+		EXPECT_EQ(VFIO_USER_REPLY, self->wire->header.flags);
+	}
+	ASSERT_EQ(0, vfioext_user_device_memory(self->device, &list, &nr));
+	ASSERT_EQ(4, nr);
+	for (i = 0; i < 4; i++)
+		EXPECT_EQ(i % 2, !!list[i].vaddr)
+			TH_LOG("map %zu", i);
+	EXPECT_STREQ("ram of 1", list[1].vaddr);
+	EXPECT_STREQ("ram of 3", list[3].vaddr);
+	free(list);
 }
 
 static int get(struct vfioext_user_device *device, uint64_t iova, uint64_t size, uint32_t flags,
@@ -343,6 +393,45 @@ TEST_F(dma, unmap_in_use_of_another_thread)
 		ASSERT_EQ(0, vfioext_user_wait(self->test.server, 1000));
 	EXPECT_EQ(VFIO_USER_DMA_UNMAP, self->wire->header.command);
 	pthread_join(thread, NULL);
+}
+
+/*
+ * More files than are kept for messages that wait: the rest waits in the socket, and each
+ * still goes with its own.
+ */
+TEST_F(dma, maps_behind_an_unmap_in_use)
+{
+	struct vfio_user_dma_unmap unmap = { sizeof(unmap), 0, 0, PAGE };
+	struct vfio_user_dma_map map = { sizeof(map), RW, 0, 0, PAGE };
+	struct vfioext_user_sg sg = { .size = 1 };
+	struct vfioext_user_use use;
+	struct iovec iov;
+	uint8_t i, byte;
+	int file;
+
+	ASSERT_EQ(0, wire_map(self->wire, 0, PAGE, MAPPED, self->file, 0));
+	ASSERT_EQ(1, get(self->device, 0, 8, 0, &iov, &use, 1));
+	wire_put(self->wire, VFIO_USER_DMA_UNMAP, 0, &unmap, sizeof(unmap), NULL, 0);
+	for (i = 1; i <= 40; i++) {
+		file = make_file(PAGE);
+		ASSERT_EQ(1, pwrite(file, &i, 1, 0));
+		map.address = i * PAGE;
+		wire_put(self->wire, VFIO_USER_DMA_MAP, 0, &map, sizeof(map), &file, 1);
+		close(file);
+		wire_pump(self->test.server);
+	}
+	EXPECT_EQ(0, wire_get(self->wire));
+	EXPECT_EQ(1, self->probe->maps);
+	vfioext_user_sgl_put(self->device, &use, 1);
+	ASSERT_EQ(1, wire_get(self->wire));
+	EXPECT_EQ(VFIO_USER_DMA_UNMAP, self->wire->header.command);
+	for (i = 1; i <= 40; i++) {
+		ASSERT_EQ(1, wire_get(self->wire));
+		ASSERT_EQ(VFIO_USER_REPLY, self->wire->header.flags);
+		sg.iova = i * PAGE;
+		EXPECT_EQ(0, vfioext_user_dma_read(self->device, &sg, 1, &byte, NULL, NULL));
+		EXPECT_EQ(i, byte);
+	}
 }
 
 TEST_F(dma, unmap_in_use_without_reply)

@@ -303,6 +303,38 @@ TEST_F(stream, headers_are_not_torn)
 	}
 }
 
+/*
+ * Nor behind one of 1 MiB or nearly, which the socket takes in many pieces: wherever in the
+ * small ones behind it the socket is full.
+ */
+TEST_F(stream, headers_are_not_torn_behind_a_large_answer)
+{
+	struct read {
+		struct vfio_user_header header;
+		struct vfio_user_region_access access;
+	} reads[1900];
+	struct vfio_user_header header;
+	unsigned int round, i;
+	ssize_t got;
+
+	ASSERT_EQ(0, wire_negotiate(self->wire, NULL));
+	for (round = 0; round < 80; round++) {
+		for (i = 0; i < 1900; i++)
+			reads[i] = (struct read){ { 1, VFIO_USER_REGION_READ, 32, 0, 0 },
+						  { 0, PROBE_LARGE, 1 + round % 8 } };
+		reads[300].access.count = WIRE_DATA_MAX - round * 3000;
+		ASSERT_TRUE(wire_send(self->wire, reads, sizeof(reads), NULL, 0));
+		for (i = 0; i < 1900; i++) {
+			do
+				got = recv(self->wire->fd, &header, sizeof(header), MSG_DONTWAIT);
+			while (got < 0 && wire_pump(self->test.server));
+			ASSERT_EQ(sizeof(header), got);
+			ASSERT_EQ(32 + reads[i].access.count, header.size);
+			ASSERT_TRUE(get_rest(self->wire, header.size - sizeof(header)));
+		}
+	}
+}
+
 /* The descriptor of a server stays readable as long as something is left. */
 TEST_F(stream, turns)
 {
