@@ -402,6 +402,30 @@ TEST_F(server, io_fds)
 	close(fds[1]);
 }
 
+/* More than a client takes: it gets to know how many there are, and none of them. */
+TEST_F(server, io_fds_of_a_client_that_takes_one)
+{
+	int fds[3] = { make_eventfd(), make_eventfd(), make_eventfd() }, i;
+	struct vfioext_user_io_fd list[3] = { 0 };
+	struct vfio_user_io_fds info;
+
+	for (i = 0; i < 3; i++)
+		list[i] = (struct vfioext_user_io_fd){ .offset = i * 8, .size = 4, .fd = fds[i] };
+	ASSERT_EQ(0, vfioext_user_device_set_io_fds(self->device, PROBE_CALLED, list, 3));
+	ASSERT_EQ(0, vfioext_user_device_set_io_fds(self->device, PROBE_MEMORY, list, 1));
+	ASSERT_EQ(0, wire_negotiate(self->wire, "{\"capabilities\":{\"max_msg_fds\":1}}"));
+	ASSERT_EQ(0, io_fds(self->wire, PROBE_CALLED, 4096, &info));
+	EXPECT_EQ(16, self->wire->size);
+	EXPECT_EQ(0, self->wire->nr_fds);
+	EXPECT_EQ(16 + 3 * 40, info.argsz);
+	EXPECT_EQ(3, info.count);
+	ASSERT_EQ(0, io_fds(self->wire, PROBE_MEMORY, 4096, &info));
+	EXPECT_EQ(16 + 40, self->wire->size);
+	EXPECT_EQ(1, self->wire->nr_fds);
+	for (i = 0; i < 3; i++)
+		close(fds[i]);
+}
+
 TEST_F(server, io_fds_that_cannot_be)
 {
 	const struct vfioext_user_io_fd outside = { .offset = PROBE_BYTES, .size = 4, .fd = 0 };
@@ -696,6 +720,47 @@ TEST_F(server, feature)
 	ASSERT_EQ(0, feature(wire, 8, VFIO_DEVICE_FEATURE_PROBE | get | set, 0));
 	next_return = -ENOTTY;
 	EXPECT_EQ(-ENOTTY, feature(wire, 8 + 32, get, 0));
+}
+
+/* Logs of DMA are the device's: what to log goes to it, and the bitmap comes from it. */
+TEST_F(server, feature_of_dma_logs)
+{
+	const uint32_t start = VFIO_DEVICE_FEATURE_SET | VFIO_DEVICE_FEATURE_DMA_LOGGING_START;
+	const uint32_t stop = VFIO_DEVICE_FEATURE_SET | VFIO_DEVICE_FEATURE_DMA_LOGGING_STOP;
+	const uint32_t report = VFIO_DEVICE_FEATURE_GET | VFIO_DEVICE_FEATURE_DMA_LOGGING_REPORT;
+	struct wire *wire = self->wire;
+
+	begin_again(&self->test, &migration_ops);
+	self->probe = self->test.probe;
+	ASSERT_EQ(0, wire_negotiate(wire, NULL));
+	memset(last_data, 0, sizeof(last_data));
+	next_return = 0;
+	ASSERT_EQ(0, feature(wire, 8 + 40, start, 40));
+	EXPECT_EQ(start, last_flags);
+	EXPECT_EQ(40, last_size);
+	EXPECT_EQ(0x33, last_data[39]);
+	EXPECT_EQ(8 + 40, wire->size);
+	/* The bitmap is behind what was asked with. */
+	memset(last_data, 0, sizeof(last_data));
+	next_return = 24 + 8;
+	ASSERT_EQ(0, feature(wire, 8 + 24 + 8, report, 24));
+	EXPECT_EQ(report, last_flags);
+	EXPECT_EQ(24, last_size);
+	EXPECT_EQ(0x33, last_data[23]);
+	EXPECT_EQ(24 + 8, last_room);
+	ASSERT_EQ(8 + 24 + 8, wire->size);
+	EXPECT_EQ(0x5a, wire->body[8 + 24 + 7]);
+	next_return = 0;
+	ASSERT_EQ(0, feature(wire, 8, stop, 0));
+	EXPECT_EQ(stop, last_flags);
+	EXPECT_EQ(0, last_size);
+	EXPECT_EQ(8, wire->size);
+	begin_again(&self->test, &no_ops);
+	self->probe = self->test.probe;
+	ASSERT_EQ(0, wire_negotiate(wire, NULL));
+	EXPECT_EQ(-ENOTTY, feature(wire, 8 + 40, start, 40));
+	EXPECT_EQ(-ENOTTY, feature(wire, 8 + 24 + 8, report, 24));
+	EXPECT_EQ(-ENOTTY, feature(wire, 8, stop, 0));
 }
 
 TEST_F(server, feature_that_cannot_be)

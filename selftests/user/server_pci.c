@@ -260,6 +260,55 @@ TEST_F(pci, capabilities)
 	EXPECT_EQ(8, config_read(self->wire, (unsigned int)at + PCI_MSIX_FLAGS, 2));
 }
 
+static int listen_to(struct wire *wire, uint32_t index, int fd)
+{
+	return wire_set_irqs(wire, VFIO_IRQ_SET_DATA_EVENTFD | VFIO_IRQ_SET_ACTION_TRIGGER, index,
+			     0, 1, &fd, 1);
+}
+
+/* QEMU has an eventfd for each of them, whatever the device can do. */
+TEST_F(pci, errors_and_requests)
+{
+	int error = make_eventfd(), request = make_eventfd();
+
+	ASSERT_EQ(0, vfioext_user_pci_init(self->device, &identity));
+	attach(&self->test, self->device);
+	EXPECT_EQ(1, irq_count(self->wire, VFIO_PCI_ERR_IRQ_INDEX));
+	EXPECT_EQ(1, irq_count(self->wire, VFIO_PCI_REQ_IRQ_INDEX));
+	EXPECT_EQ(0, listen_to(self->wire, VFIO_PCI_ERR_IRQ_INDEX, error));
+	EXPECT_EQ(0, listen_to(self->wire, VFIO_PCI_REQ_IRQ_INDEX, request));
+	EXPECT_EQ(0, vfioext_user_irq_trigger(self->device, VFIO_PCI_ERR_IRQ_INDEX, 0));
+	EXPECT_EQ(1, eventfd_count(error));
+	EXPECT_EQ(0, eventfd_count(request));
+	EXPECT_EQ(0, vfioext_user_irq_trigger(self->device, VFIO_PCI_REQ_IRQ_INDEX, 0));
+	EXPECT_EQ(1, eventfd_count(request));
+	close(error);
+	close(request);
+}
+
+/* As QEMU does it: the pin is taken away, masked as it is, and given anew after the reset. */
+TEST_F(pci, pin_over_a_reset)
+{
+	int before = make_eventfd(), after = make_eventfd();
+
+	ASSERT_EQ(0, vfioext_user_pci_init(self->device, &identity));
+	attach(&self->test, self->device);
+	ASSERT_EQ(0, listen_to(self->wire, VFIO_PCI_INTX_IRQ_INDEX, before));
+	vfioext_user_pci_set_intx(self->device, true);
+	EXPECT_EQ(1, eventfd_count(before));
+	ASSERT_EQ(0, wire_set_irqs(self->wire, VFIO_IRQ_SET_DATA_NONE | VFIO_IRQ_SET_ACTION_TRIGGER,
+				   VFIO_PCI_INTX_IRQ_INDEX, 0, 0, NULL, 0));
+	ASSERT_EQ(0, wire_call(self->wire, VFIO_USER_DEVICE_RESET, NULL, 0));
+	EXPECT_EQ(0, config_read(self->wire, PCI_STATUS, 2) & PCI_STATUS_INTERRUPT);
+	ASSERT_EQ(0, listen_to(self->wire, VFIO_PCI_INTX_IRQ_INDEX, after));
+	EXPECT_EQ(0, eventfd_count(after));
+	vfioext_user_pci_set_intx(self->device, true);
+	EXPECT_EQ(1, eventfd_count(after));
+	EXPECT_EQ(0, eventfd_count(before));
+	close(before);
+	close(after);
+}
+
 TEST_F(pci, interrupts_that_cannot_be)
 {
 	static const struct vfioext_user_msix wrong[] = {
