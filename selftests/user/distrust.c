@@ -69,6 +69,7 @@ struct spoil {
 /*
  * @region: how the answer about a region is spoilt alone, -1 for all
  * @no_reply: writes that wanted none; @writes: all
+ * @sets: what came of SET_IRQS
  * @asks: done before a region is read, and once it is known what memory there is
  */
 struct server {
@@ -84,6 +85,8 @@ struct server {
 	int twin_socket;
 	atomic_uint writes;
 	atomic_uint no_reply;
+	struct { uint32_t start, count; size_t nr_fds; } sets[8];
+	atomic_uint nr_sets;
 	int dma_fd;
 	uint64_t dma_address;
 	void (*asks)(struct server *server);
@@ -277,6 +280,22 @@ static void take_memory(struct server *server)
 	server->in.nr_fds = 0;
 }
 
+/* Each vector is signaled as often as its number says. */
+static void take_set(struct server *server)
+{
+	const struct letter *in = &server->in;
+	struct vfio_irq_set set;
+	size_t i;
+
+	memcpy(&set, in->body, sizeof(set));
+	for (i = 0; i < in->nr_fds; i++)
+		eventfd_write(in->fds[i], set.start + i + 1);
+	i = server->nr_sets++ % 8;
+	server->sets[i].start = set.start;
+	server->sets[i].count = set.count;
+	server->sets[i].nr_fds = in->nr_fds;
+}
+
 static void answer(struct server *server)
 {
 	struct letter *in = &server->in, *out = &server->out;
@@ -299,6 +318,9 @@ static void answer(struct server *server)
 	case VFIO_USER_REGION_READ:
 	case VFIO_USER_REGION_WRITE:
 		answer_access(server);
+		break;
+	case VFIO_USER_DEVICE_SET_IRQS:
+		take_set(server);
 		break;
 	case VFIO_USER_DMA_MAP:
 		take_memory(server);
@@ -1012,6 +1034,30 @@ TEST_F(distrust, writes_that_nobody_waits_for)
 	vfioext_write32(region, 0, 1);
 	EXPECT_EQ(102, self->server.writes);
 	EXPECT_EQ(100, self->server.no_reply);
+	end(&self->server, &self->client);
+}
+
+/* A server that says nothing of itself takes one descriptor with a message. */
+TEST_F(distrust, one_descriptor_with_a_message)
+{
+	eventfd_t count;
+	int fds[3], i;
+
+	self->server.spoil = (struct spoil){ VFIO_USER_VERSION, JSON, .json = "{}" };
+	ASSERT_TRUE(begin(&self->server, &self->client));
+	ASSERT_EQ(0, take_step(&self->client, self->server.path, OPEN));
+	for (i = 0; i < 3; i++)
+		fds[i] = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+	ASSERT_EQ(0, vfioext_irq_set(self->client.device, 1, 0, fds, 3));
+	ASSERT_EQ(3, self->server.nr_sets);
+	for (i = 0; i < 3; i++) {
+		EXPECT_EQ(i, self->server.sets[i].start);
+		EXPECT_EQ(1, self->server.sets[i].count);
+		EXPECT_EQ(1, self->server.sets[i].nr_fds);
+		EXPECT_EQ(0, eventfd_read(fds[i], &count));
+		EXPECT_EQ(i + 1, count);
+		close(fds[i]);
+	}
 	end(&self->server, &self->client);
 }
 
