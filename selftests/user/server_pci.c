@@ -266,7 +266,7 @@ static int listen_to(struct wire *wire, uint32_t index, int fd)
 			     0, 1, &fd, 1);
 }
 
-/* QEMU has an eventfd for each of them, whatever the device can do. */
+/* Clients may listen to them, as QEMU does to errors, whatever the device can do. */
 TEST_F(pci, errors_and_requests)
 {
 	int error = make_eventfd(), request = make_eventfd();
