@@ -379,19 +379,26 @@ static void put_held(struct vfioext_user_device *device, int error, void *data)
 	vfioext_user_sgl_put(device, &held, 1);
 }
 
+/* Return: false if the client was not asked for it. */
+static bool use_for_a_message(struct wire_test *test, int file)
+{
+	struct vfioext_user_sg sg = { 0x10, 8 };
+	struct iovec iov;
+
+	map_remote(&test->wire);
+	return !wire_map(&test->wire, 2 * PAGE, PAGE, MAPPED, file, 0) &&
+	       get(test->device, 2 * PAGE, 8, VFIOEXT_USER_WRITE, &iov, &held, 1) == 1 &&
+	       vfioext_user_dma_read(test->device, &sg, 1, iov.iov_base, put_held,
+				     test->probe) == -EINPROGRESS &&
+	       is_asked(&test->wire, VFIO_USER_DMA_READ, 0x10, 8);
+}
+
 TEST_F(messages, unmap_waits_for_a_message)
 {
 	struct vfio_user_dma_unmap unmap = { sizeof(unmap), 0, 2 * PAGE, PAGE };
 	struct vfio_user_region_access access = { 0, PROBE_CALLED, 4 };
-	struct vfioext_user_sg sg = { 0x10, 8 };
-	struct iovec iov;
 
-	map_remote(self->wire);
-	ASSERT_EQ(0, wire_map(self->wire, 2 * PAGE, PAGE, MAPPED, self->file, 0));
-	ASSERT_EQ(1, get(self->device, 2 * PAGE, 8, VFIOEXT_USER_WRITE, &iov, &held, 1));
-	ASSERT_EQ(-EINPROGRESS, vfioext_user_dma_read(self->device, &sg, 1, iov.iov_base, put_held,
-						      self->probe));
-	ASSERT_TRUE(is_asked(self->wire, VFIO_USER_DMA_READ, 0x10, 8));
+	ASSERT_TRUE(use_for_a_message(&self->test, self->file));
 	wire_put(self->wire, VFIO_USER_DMA_UNMAP, 0, &unmap, sizeof(unmap), NULL, 0);
 	wire_pump(self->test.server);
 	/* What another thread of the client asks must not be in the way, either. */
@@ -411,14 +418,8 @@ TEST_F(messages, unmap_waits_and_maps_wait_behind_it)
 	struct vfio_user_dma_map map = { sizeof(map), MAPPED, 0, 0, PAGE };
 	struct vfioext_user_sg sg = { 0x10, 8 };
 	int other = make_file(PAGE), i;
-	struct iovec iov;
 
-	map_remote(self->wire);
-	ASSERT_EQ(0, wire_map(self->wire, 2 * PAGE, PAGE, MAPPED, self->file, 0));
-	ASSERT_EQ(1, get(self->device, 2 * PAGE, 8, VFIOEXT_USER_WRITE, &iov, &held, 1));
-	ASSERT_EQ(-EINPROGRESS, vfioext_user_dma_read(self->device, &sg, 1, iov.iov_base, put_held,
-						      self->probe));
-	ASSERT_TRUE(is_asked(self->wire, VFIO_USER_DMA_READ, 0x10, 8));
+	ASSERT_TRUE(use_for_a_message(&self->test, self->file));
 	wire_put(self->wire, VFIO_USER_DMA_UNMAP, 0, &unmap, sizeof(unmap), NULL, 0);
 	for (i = 0; i < 12; i++) {
 		map.address = (uint64_t)(2 + i) * PAGE;
@@ -486,14 +487,8 @@ TEST_F(messages, unmap_waits_for_who_does_not_answer)
 	struct vfio_user_dma_unmap unmap = { sizeof(unmap), 0, 2 * PAGE, PAGE };
 	struct vfioext_user_sg sg = { 0x10, 8 };
 	struct vfio_user_header asked;
-	struct iovec iov;
 
-	map_remote(self->wire);
-	ASSERT_EQ(0, wire_map(self->wire, 2 * PAGE, PAGE, MAPPED, self->file, 0));
-	ASSERT_EQ(1, get(self->device, 2 * PAGE, 8, VFIOEXT_USER_WRITE, &iov, &held, 1));
-	ASSERT_EQ(-EINPROGRESS, vfioext_user_dma_read(self->device, &sg, 1, iov.iov_base, put_held,
-						      self->probe));
-	ASSERT_TRUE(is_asked(self->wire, VFIO_USER_DMA_READ, 0x10, 8));
+	ASSERT_TRUE(use_for_a_message(&self->test, self->file));
 	asked = self->wire->header;
 	wire_put(self->wire, VFIO_USER_DMA_UNMAP, 0, &unmap, sizeof(unmap), NULL, 0);
 	ASSERT_TRUE(wait_message(self->wire));
@@ -519,19 +514,13 @@ TEST_F(messages, given_up_and_never_answered)
 {
 	struct vfio_user_dma_unmap unmap = { sizeof(unmap), 0, 2 * PAGE, PAGE };
 	struct vfioext_user_sg sg = { 0x10, 8 };
-	struct iovec iov;
 	int i;
 
-	map_remote(self->wire);
-	ASSERT_EQ(0, wire_map(self->wire, 2 * PAGE, PAGE, MAPPED, self->file, 0));
-	ASSERT_EQ(1, get(self->device, 2 * PAGE, 8, VFIOEXT_USER_WRITE, &iov, &held, 1));
-	ASSERT_EQ(-EINPROGRESS, vfioext_user_dma_read(self->device, &sg, 1, iov.iov_base, put_held,
-						      self->probe));
+	ASSERT_TRUE(use_for_a_message(&self->test, self->file));
 	/* More than are asked for at once. */
 	for (i = 0; i < 40; i++)
 		ASSERT_EQ(-EINPROGRESS, vfioext_user_dma_read(self->device, &sg, 1, dma_buffer,
 							      probe_dma_done, self->probe));
-	ASSERT_TRUE(is_asked(self->wire, VFIO_USER_DMA_READ, 0x10, 8));
 	wire_put(self->wire, VFIO_USER_DMA_UNMAP, 0, &unmap, sizeof(unmap), NULL, 0);
 	do {
 		ASSERT_TRUE(wait_message(self->wire));
