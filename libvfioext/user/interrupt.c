@@ -3,7 +3,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/vfio.h>
-#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
@@ -11,6 +10,7 @@
 #include <unistd.h>
 
 #include "server.h"
+#include "signal.h"
 
 #define VECTORS_MAX 4096
 
@@ -77,6 +77,7 @@ static int check_eventfd(int fd)
  */
 static int set_fd(const struct user_irq *irq, struct vector *vector, int fd)
 {
+	const struct session *session = irq->device->session;
 	int number = vector->fd, flags = O_NONBLOCK;
 	bool listened = fd >= 0;
 
@@ -87,7 +88,7 @@ static int set_fd(const struct user_irq *irq, struct vector *vector, int fd)
 	if (flags < 0)
 		return flags;
 	if (listened)
-		vector->waits = !(flags & O_NONBLOCK);
+		vector->careful = !(flags & O_NONBLOCK) || !session->trusted;
 	if (number < 0) {
 		number = fcntl(fd, F_DUPFD_CLOEXEC, 0);
 		if (number < 0)
@@ -106,25 +107,9 @@ static int set_fd(const struct user_irq *irq, struct vector *vector, int fd)
 	return 0;
 }
 
-static bool is_full(int fd)
-{
-	struct pollfd out = { .fd = fd, .events = POLLOUT };
-
-	return poll(&out, 1, 0) != 1;
-}
-
 static int signal_vector(const struct vector *vector)
 {
-	const uint64_t one = 1;
-
-	if (!vector->listened)
-		return -ENOENT;
-	if (vector->waits && is_full(vector->fd))
-		return 0;
-	/* One that cannot count any further is signaled as it is. */
-	if (write(vector->fd, &one, sizeof(one)) < 0 && errno != EAGAIN)
-		return -errno;
-	return 0;
+	return vector->listened ? signal_eventfd(vector->fd, vector->careful) : -ENOENT;
 }
 
 static struct vector *find_vector(const struct vfioext_user_device *device, unsigned int irq,
@@ -137,6 +122,8 @@ static struct vector *find_vector(const struct vfioext_user_device *device, unsi
 
 static int trigger(const struct user_irq *irq, struct vector *vector)
 {
+	int automasked = AUTOMASKED, ret;
+
 	/* It would be masked for nobody, who could not unmask it. */
 	if (!vector->listened)
 		return -ENOENT;
@@ -146,9 +133,15 @@ static int trigger(const struct user_irq *irq, struct vector *vector)
 		if (vector->masked || !atomic_exchange(&vector->pending, false))
 			return 0;
 	}
-	if (irq->flags & VFIO_IRQ_INFO_AUTOMASKED)
-		vector->masked = true;
-	return signal_vector(vector);
+	if (!(irq->flags & VFIO_IRQ_INFO_AUTOMASKED))
+		return signal_vector(vector);
+	vector->masked = AUTOMASKED;
+	ret = signal_vector(vector);
+	if (ret != -ENOENT)
+		return ret;
+	/* It was taken away meanwhile: nobody was told, who could unmask it. */
+	atomic_compare_exchange_strong(&vector->masked, &automasked, UNMASKED);
+	return atomic_exchange(&vector->pending, false) ? trigger(irq, vector) : ret;
 }
 
 int vfioext_user_irq_trigger(struct vfioext_user_device *device, unsigned int irq,
@@ -174,7 +167,7 @@ static void set_masked(struct user_irq *irq, unsigned int vector, bool masked)
 	struct vector *at = &irq->vectors[vector];
 	struct vfioext_user_device *device = irq->device;
 
-	at->masked = masked;
+	at->masked = masked ? MASKED : UNMASKED;
 	if (device->ops->irq_masked)
 		device->ops->irq_masked(device, (unsigned int)(irq - device->irqs), vector, masked);
 	if (!masked && atomic_exchange(&at->pending, false))
@@ -199,19 +192,18 @@ static void drop_unmask(struct user_irq *irq)
 static void on_unmask(struct source *source, uint32_t events)
 {
 	struct user_irq *irq = (struct user_irq *)source;
-	eventfd_t count;
+	int ret = take_eventfd(irq->unmask);
 
 	(void)events;
-	errno = 0;
-	if (!eventfd_read(irq->unmask, &count))
+	if (!ret)
 		set_masked(irq, 0, false);
-	else if (errno != EAGAIN)
+	else if (ret != -EAGAIN)
 		drop_unmask(irq);
 }
 
 static int set_unmask(struct user_irq *irq, int fd)
 {
-	int flags, ret;
+	int ret;
 
 	drop_unmask(irq);
 	if (fd < 0)
@@ -220,10 +212,7 @@ static int set_unmask(struct user_irq *irq, int fd)
 	if (irq->unmask < 0)
 		return -errno;
 	irq->source.ready = on_unmask;
-	/* It is shared with who writes to it, and we alone read. */
-	flags = fcntl(irq->unmask, F_GETFL);
-	ret = fcntl(irq->unmask, F_SETFL, flags | O_NONBLOCK) ? -errno :
-	      server_watch(irq->device->server, irq->unmask, EPOLLIN, &irq->source);
+	ret = server_watch(irq->device->server, irq->unmask, EPOLLIN, &irq->source);
 	if (ret)
 		drop_unmask(irq);
 	return ret;
@@ -236,7 +225,7 @@ static void disable(struct user_irq *irq)
 	drop_unmask(irq);
 	for (i = 0; i < irq->count; i++) {
 		set_fd(irq, &irq->vectors[i], -1);
-		irq->vectors[i].masked = false;
+		irq->vectors[i].masked = UNMASKED;
 		irq->vectors[i].pending = false;
 	}
 }

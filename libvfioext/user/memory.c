@@ -269,11 +269,15 @@ bool memory_unuse(struct memory *memory, struct memory_map *map)
 
 	pthread_mutex_lock(&memory->lock);
 	last = !--map->users && map->dying;
-	memory->nr_dying -= last;
 	pthread_mutex_unlock(&memory->lock);
-	if (last)
-		map_free(map);
-	return last;
+	if (!last)
+		return false;
+	/* As long as it is counted nobody is told that it is gone. */
+	map_free(map);
+	pthread_mutex_lock(&memory->lock);
+	memory->nr_dying--;
+	pthread_mutex_unlock(&memory->lock);
+	return true;
 }
 
 int memory_copy(struct memory *memory, struct vfioext_user_memory **list, size_t *nr)

@@ -67,18 +67,21 @@ struct user_region {
 	size_t nr_io_fds;
 };
 
+enum masked { UNMASKED, MASKED, AUTOMASKED };
+
 /*
  * A vector.
  * @fd: what is signaled, -1 if nothing ever was. The number stays, so that no lock is
  *	needed: when the client takes its eventfd away the number stands for another.
  * @listened: the client gave an eventfd
- * @waits: to write to it may wait: what it counts is at its end then
+ * @careful: to write to it may wait
+ * @masked: enum masked; what masked itself is unmasked if nobody was told
  */
 struct vector {
 	atomic_int fd;
 	atomic_bool listened;
-	atomic_bool waits;
-	atomic_bool masked;
+	atomic_bool careful;
+	atomic_int masked;
 	atomic_bool pending;
 };
 
@@ -130,6 +133,7 @@ struct transfer;
  * @events: what the epoll waits for on it
  * @twin: the second one, which transfers go over; its fd is -1 if there is none
  * @timer: what is expected of it, or of the device, has taken too long
+ * @trusted: it runs as our user, or as root, and has other means to stop us
  * @agreed: on a version
  * @peer: what it said of itself
  * @deferred: header and body of what is answered later; nothing else is done meanwhile
@@ -153,6 +157,7 @@ struct session {
 	struct vfioext_user_device *device;
 	struct session *next;
 	bool refused;
+	bool trusted;
 	bool agreed;
 	bool doomed;
 	struct capabilities peer;

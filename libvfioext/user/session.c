@@ -474,6 +474,15 @@ static void on_timer(struct source *source, uint32_t events)
 	finish(session);
 }
 
+static bool is_trusted(int fd)
+{
+	struct ucred peer;
+	socklen_t size = sizeof(peer);
+
+	return !getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &size) &&
+	       (peer.uid == geteuid() || !peer.uid);
+}
+
 /* The client's own descriptor stays the caller's if this fails. */
 static int open_files(struct session *session, int fd)
 {
@@ -519,6 +528,7 @@ int session_new(struct vfioext_user_device *device, int fd, bool refused)
 	session->twin.channel.fd = -1;
 	session->device = device;
 	session->refused = refused;
+	session->trusted = is_trusted(fd);
 	capabilities_init(&session->peer);
 	ret = open_files(session, fd);
 	if (ret) {

@@ -261,6 +261,24 @@ TEST_F(threads, eventfds_are_taken_away)
 }
 
 /* The page that the client maps, or none. */
+/* Likewise, of what masks itself. */
+TEST_F(threads, pin_is_taken_away)
+{
+	int i;
+
+	self->crew.irq = PROBE_PIN;
+	crew_begin(&self->crew, signal_who_listens);
+	crew_begin(&self->crew, signal_who_listens);
+	for (i = 0; i < 10000; i++) {
+		ASSERT_EQ(0, set_eventfd(self->wire, PROBE_PIN, self->fds[0]));
+		ASSERT_TRUE(is_signaled(self->fds[0])) {
+			TH_LOG("round %d", i);
+		}
+		ASSERT_EQ(0, disable(self->wire, PROBE_PIN));
+		eventfd_count(self->fds[0]);
+	}
+}
+
 static void list_memory(struct crew *crew)
 {
 	struct vfioext_user_memory *list;
