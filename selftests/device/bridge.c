@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /* A device of the host that is served over vfio-user, when the host wants it back. */
+#include <errno.h>
+#include <linux/vfio.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
@@ -12,6 +14,7 @@
 #include "kselftest_harness.h"
 
 #include "../lib/test.h"
+#include "../lib/wire.h"
 
 #define SERVED EDU2
 #define SOCKET "/run/vfioext-bridge.sock"
@@ -174,6 +177,79 @@ TEST_F(bridge, server_killed)
 	vfioext_device_close(device);
 	self->server = serve("1");
 	EXPECT_TRUE(served());
+}
+
+/* A client that says what a VM does, whatever ours would. */
+FIXTURE(vm) {
+	struct vfioext *ctx;
+	struct wire wire;
+	pid_t server;
+};
+
+FIXTURE_SETUP(vm)
+{
+	self->ctx = test_context();
+	set_policy(self->ctx, 20000, 5000, 1000, VFIOEXT_ACTION_NOTIFY);
+	bind_device(SERVED);
+	self->server = serve("1");
+	wire_connect(&self->wire, SOCKET, NULL);
+	ASSERT_EQ(0, wire_negotiate(&self->wire, NULL));
+}
+
+FIXTURE_TEARDOWN(vm)
+{
+	wire_close(&self->wire);
+	if (self->server > 0) {
+		kill(self->server, SIGTERM);
+		waitpid(self->server, NULL, 0);
+	}
+	vfioext_free(self->ctx);
+}
+
+static uint32_t read_id(struct wire *wire)
+{
+	uint32_t id = 0;
+
+	if (!wire_read(wire, 0, 0, sizeof(id)) && wire->size >= 16 + sizeof(id))
+		memcpy(&id, wire->body + 16, sizeof(id));
+	return id;
+}
+
+/* ROM without a file, RAM with one, ranges of nothing, and a BAR of the device itself. */
+TEST_F(vm, memory)
+{
+	struct vfio_region_info info = { .argsz = sizeof(info) };
+	int ram = make_file(4 * PAGE), ret;
+
+	EXPECT_EQ(0, wire_map(&self->wire, 0xc0000, PAGE, VFIO_USER_DMA_FLAG_READ, -1, 0));
+	EXPECT_EQ(0, wire_map(&self->wire, 0x100000, 2 * PAGE, RW, ram, PAGE));
+	EXPECT_EQ(-ENOENT, wire_unmap(&self->wire, 1ULL << 39, 1ULL << 39));
+	/* What the IOMMU has is gone with it: it can be mapped again. */
+	EXPECT_EQ(0, wire_unmap(&self->wire, 0, 1ULL << 39));
+	EXPECT_EQ(0, wire_map(&self->wire, 0x100000, 4 * PAGE, RW, ram, 0));
+	ASSERT_EQ(0, wire_call(&self->wire, VFIO_USER_DEVICE_GET_REGION_INFO, &info,
+			       sizeof(info)));
+	ASSERT_EQ(1, self->wire.nr_fds);
+	memcpy(&info, self->wire.body, sizeof(info));
+	/* Whether it can depends on the kernel. */
+	ret = wire_map(&self->wire, 0xfe000000, info.size, RW, self->wire.fds[0], info.offset);
+	EXPECT_TRUE(!ret || ret == -EINVAL || ret == -EFAULT) {
+		TH_LOG("%d", ret);
+	}
+	EXPECT_EQ(ID, read_id(&self->wire));
+	EXPECT_EQ(0, wire_unmap_all(&self->wire));
+	close(ram);
+}
+
+/* QEMU does not listen to the request interrupt: it is dropped when its time is over. */
+TEST_F(vm, removal_that_it_cannot_be_told_of)
+{
+	EXPECT_EQ(ID, read_id(&self->wire));
+	unbind();
+	EXPECT_EQ(0, wait_server(self->server));
+	self->server = 0;
+	EXPECT_EQ(-1, wire_get(&self->wire));
+	EXPECT_TRUE(wait_unbound(5000 * slowness()));
 }
 
 int main(int argc, char **argv)

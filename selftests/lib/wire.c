@@ -401,10 +401,12 @@ unsigned int count_mappings(void)
 }
 
 /* Of the sanitizer, where it is; its header is not everywhere. */
-size_t __sanitizer_get_current_allocated_bytes(void);
+size_t __sanitizer_get_current_allocated_bytes(void) __attribute__((weak));
 
 size_t count_bytes(void)
 {
+	if (!__sanitizer_get_current_allocated_bytes)
+		die("nobody counts what is allocated");
 	return __sanitizer_get_current_allocated_bytes();
 }
 
