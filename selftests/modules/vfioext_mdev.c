@@ -20,8 +20,8 @@
 #include "vfioext_mdev.h"
 
 #define CONFIG_SIZE 256
-#define REGION_SHIFT 40
-#define REGION_MASK ((1ULL << REGION_SHIFT) - 1)
+#define MDEV_OFFSET_SHIFT 40
+#define MDEV_OFFSET_MASK ((1ULL << MDEV_OFFSET_SHIFT) - 1)
 
 static unsigned int instances = 16;
 module_param(instances, uint, 0444);
@@ -192,8 +192,8 @@ static u64 region_size(unsigned int index)
 static ssize_t access_once(struct example *example, char __user *buf, size_t left, loff_t pos,
 			   bool write)
 {
-	unsigned int index = pos >> REGION_SHIFT;
-	loff_t at = pos & REGION_MASK;
+	unsigned int index = pos >> MDEV_OFFSET_SHIFT;
+	loff_t at = pos & MDEV_OFFSET_MASK;
 	size_t width = left >= 4 && !(at % 4) ? 4 : left >= 2 && !(at % 2) ? 2 : 1;
 	__le32 value = 0;
 
@@ -247,9 +247,9 @@ static int example_mmap(struct vfio_device *vdev, struct vm_area_struct *vma)
 	struct example *example = to_example(vdev);
 	u64 offset = (u64)vma->vm_pgoff << PAGE_SHIFT;
 	u64 size = vma->vm_end - vma->vm_start;
-	u64 start = offset & REGION_MASK, end = start + size;
+	u64 start = offset & MDEV_OFFSET_MASK, end = start + size;
 
-	if (offset >> REGION_SHIFT != VFIO_PCI_BAR0_REGION_INDEX || !(vma->vm_flags & VM_SHARED))
+	if (offset >> MDEV_OFFSET_SHIFT != VFIO_PCI_BAR0_REGION_INDEX || !(vma->vm_flags & VM_SHARED))
 		return -EINVAL;
 	if (end > MDEV_AREA0_START + MDEV_AREA0_SIZE &&
 	    (start < MDEV_AREA1_START || end > MDEV_BAR0_SIZE))
@@ -282,7 +282,7 @@ static int example_region_info(struct vfio_device *vdev, struct vfio_region_info
 {
 	if (info->index >= VFIO_PCI_NUM_REGIONS)
 		return -EINVAL;
-	info->offset = (u64)info->index << REGION_SHIFT;
+	info->offset = (u64)info->index << MDEV_OFFSET_SHIFT;
 	info->size = region_size(info->index);
 	info->flags = info->size ? VFIO_REGION_INFO_FLAG_READ | VFIO_REGION_INFO_FLAG_WRITE : 0;
 	return info->index == VFIO_PCI_BAR0_REGION_INDEX ? sparse_caps(info, caps) : 0;
