@@ -15,6 +15,7 @@
 #include <vfioext/user_pci.h>
 
 #include "../lib/board_fixture.h"
+#include "../lib/wire.h"
 
 TEST_F(client, is_what_it_is)
 {
@@ -279,13 +280,6 @@ static void raise_irq(const struct vfioext_region *bar, unsigned int irq, unsign
 	vfioext_read64(bar, REG_WIDTH);
 }
 
-static unsigned int count_of(int fd)
-{
-	eventfd_t count;
-
-	return eventfd_read(fd, &count) ? 0 : (unsigned int)count;
-}
-
 TEST_F(client, pin)
 {
 	int fd = eventfd(0, EFD_NONBLOCK), unmask = eventfd(0, EFD_NONBLOCK), i;
@@ -297,26 +291,26 @@ TEST_F(client, pin)
 	EXPECT_TRUE(info.automasked);
 	ASSERT_EQ(0, vfioext_irq_set(self->device, VFIOEXT_IRQ_INTX, 0, &fd, 1));
 	raise_irq(self->bar, 0, 0);
-	EXPECT_EQ(1, count_of(fd));
+	EXPECT_EQ(1, eventfd_count(fd));
 	raise_irq(self->bar, 0, 0);
-	EXPECT_EQ(0, count_of(fd));
+	EXPECT_EQ(0, eventfd_count(fd));
 	EXPECT_EQ(0, vfioext_irq_unmask(self->device, VFIOEXT_IRQ_INTX, 0));
-	EXPECT_EQ(1, count_of(fd));
+	EXPECT_EQ(1, eventfd_count(fd));
 	EXPECT_EQ(0, vfioext_irq_unmask(self->device, VFIOEXT_IRQ_INTX, 0));
 	EXPECT_EQ(0, vfioext_irq_mask(self->device, VFIOEXT_IRQ_INTX, 0));
 	raise_irq(self->bar, 0, 0);
-	EXPECT_EQ(0, count_of(fd));
+	EXPECT_EQ(0, eventfd_count(fd));
 	EXPECT_EQ(0, vfioext_irq_set_unmask_eventfd(self->device, unmask));
 	eventfd_write(unmask, 1);
-	for (i = 0; i < 1000 && !count_of(fd); i++)
+	for (i = 0; i < 1000 && !eventfd_count(fd); i++)
 		usleep(1000);
 	EXPECT_GT(1000, i);
 	EXPECT_EQ(0, vfioext_irq_set_unmask_eventfd(self->device, -1));
 	EXPECT_EQ(0, vfioext_irq_trigger(self->device, VFIOEXT_IRQ_INTX, 0));
-	EXPECT_EQ(1, count_of(fd));
+	EXPECT_EQ(1, eventfd_count(fd));
 	EXPECT_EQ(0, vfioext_irq_disable(self->device, VFIOEXT_IRQ_INTX));
 	raise_irq(self->bar, 0, 0);
-	EXPECT_EQ(0, count_of(fd));
+	EXPECT_EQ(0, eventfd_count(fd));
 	close(fd);
 	close(unmask);
 }
@@ -336,9 +330,9 @@ TEST_F(client, many_vectors)
 	EXPECT_EQ(-EBUSY, vfioext_irq_set(self->device, VFIOEXT_IRQ_MSI, 0, fds, 1));
 	ASSERT_EQ(0, vfioext_irq_set(self->device, VFIOEXT_IRQ_MSIX, 40, fds + 40, NR_MSIX - 40));
 	for (i = 0; i < NR_MSIX; i++) {
-		count_of(fds[i]);
+		eventfd_count(fds[i]);
 		raise_irq(self->bar, 2, i);
-		EXPECT_EQ(1, count_of(fds[i]));
+		EXPECT_EQ(1, eventfd_count(fds[i]));
 	}
 	/* One in the middle is taken away, and the others go on. */
 	some[0] = fds[50];
@@ -348,20 +342,20 @@ TEST_F(client, many_vectors)
 	for (i = 49; i < 54; i++)
 		raise_irq(self->bar, 2, i);
 	for (i = 49; i < 54; i++)
-		EXPECT_EQ(i == 51 ? 0 : 1, count_of(fds[i]));
+		EXPECT_EQ(i == 51 ? 0 : 1, eventfd_count(fds[i]));
 	/* What cannot be set leaves all as it was, and the connection, too. */
 	EXPECT_EQ(-EBADF, vfioext_irq_set(self->device, VFIOEXT_IRQ_MSIX, 10, &bad, 1));
 	EXPECT_EQ(-EINVAL, vfioext_irq_set(self->device, VFIOEXT_IRQ_MSIX, NR_MSIX, fds, 1));
-	count_of(fds[10]);
+	eventfd_count(fds[10]);
 	raise_irq(self->bar, 2, 10);
-	EXPECT_EQ(1, count_of(fds[10]));
+	EXPECT_EQ(1, eventfd_count(fds[10]));
 	EXPECT_EQ(-ENOTSUP, vfioext_irq_mask(self->device, VFIOEXT_IRQ_MSIX, 0));
 	EXPECT_EQ(0, vfioext_irq_disable(self->device, VFIOEXT_IRQ_MSIX));
 	raise_irq(self->bar, 2, 3);
-	EXPECT_EQ(0, count_of(fds[3]));
+	EXPECT_EQ(0, eventfd_count(fds[3]));
 	EXPECT_EQ(0, vfioext_irq_set(self->device, VFIOEXT_IRQ_MSI, 0, fds, NR_MSI));
 	raise_irq(self->bar, 1, 3);
-	EXPECT_EQ(1, count_of(fds[3]));
+	EXPECT_EQ(1, eventfd_count(fds[3]));
 	for (i = 0; i < NR_MSIX; i++)
 		close(fds[i]);
 }

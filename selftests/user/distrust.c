@@ -5,7 +5,6 @@
  * and how long they can hold it up, is in distrust_asks.c.
  */
 #include <errno.h>
-#include <fcntl.h>
 #include <linux/vfio.h>
 #include <stddef.h>
 #include <string.h>
@@ -14,16 +13,7 @@
 #include <vfioext/vfioext.h>
 
 #include "../lib/distrust_fixture.h"
-
-static unsigned int count_fds(void)
-{
-	unsigned int nr = 0;
-	int fd;
-
-	for (fd = 0; fd < 1024; fd++)
-		nr += fcntl(fd, F_GETFD) >= 0;
-	return nr;
-}
+#include "../lib/wire.h"
 
 #define ARGSZ 0
 #define INFO VFIO_USER_DEVICE_GET_INFO
@@ -178,7 +168,7 @@ TEST_F(distrust, each_in_turn)
 	int ret;
 
 	for (i = 0; i < NR_CASES; i++) {
-		before = count_fds();
+		before = count_files();
 		memset(&self->server, 0, offsetof(struct server, in));
 		self->server.spoil = cases[i].spoil;
 		self->server.region = cases[i].region;
@@ -201,7 +191,7 @@ TEST_F(distrust, each_in_turn)
 			EXPECT_EQ(cases[i].lost, vfioext_device_lost(self->client.device))
 				TH_LOG("%s", cases[i].what);
 		end(&self->server, &self->client);
-		EXPECT_EQ(before, count_fds())
+		EXPECT_EQ(before, count_files())
 			TH_LOG("%s", cases[i].what);
 	}
 }
