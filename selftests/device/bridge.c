@@ -6,7 +6,8 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/stat.h>
+#include <sys/socket.h>
+#include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
 #include <vfioext/user_client.h>
@@ -28,11 +29,15 @@ FIXTURE(bridge) {
 	pid_t server;
 };
 
+/* A server that was killed leaves its socket behind: somebody has to listen at it. */
 static bool served(void)
 {
-	struct stat status;
+	struct sockaddr_un address = { .sun_family = AF_UNIX, .sun_path = SOCKET };
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	bool connected = !connect(fd, (struct sockaddr *)&address, sizeof(address));
 
-	return !stat(SOCKET, &status);
+	close(fd);
+	return connected;
 }
 
 static pid_t serve(const char *grace)

@@ -249,7 +249,8 @@ static int example_mmap(struct vfio_device *vdev, struct vm_area_struct *vma)
 	u64 size = vma->vm_end - vma->vm_start;
 	u64 start = offset & MDEV_OFFSET_MASK, end = start + size;
 
-	if (offset >> MDEV_OFFSET_SHIFT != VFIO_PCI_BAR0_REGION_INDEX || !(vma->vm_flags & VM_SHARED))
+	if (offset >> MDEV_OFFSET_SHIFT != VFIO_PCI_BAR0_REGION_INDEX ||
+	    !(vma->vm_flags & VM_SHARED))
 		return -EINVAL;
 	if (end > MDEV_AREA0_START + MDEV_AREA0_SIZE &&
 	    (start < MDEV_AREA1_START || end > MDEV_BAR0_SIZE))
