@@ -19,12 +19,13 @@ for root, _, files in os.walk(objects):
         answer = subprocess.run(["gcov", "--json-format", "--stdout", counts], cwd=root,
                                 capture_output=True, text=True, check=True).stdout
         for report in answer.splitlines():
-            for file in json.loads(report)["files"]:
-                # Known by its last parts, whatever was the directory of the compiler.
-                path = os.path.normpath(file["file"])
-                found = [source for source in sources
-                         if path == source or path.endswith("/" + source)]
-                if not found or "include/" in path and not path.startswith(name):
+            told = json.loads(report)
+            for file in told["files"]:
+                # Known by its last parts, wherever it was when it was compiled.
+                path = os.path.normpath(os.path.join(told["current_working_directory"],
+                                                     file["file"]))
+                found = [source for source in sources if path.endswith("/" + source)]
+                if not found or "/include/" in path:
                     continue
                 for line in file["lines"]:
                     lines[max(found, key=len)][line["line_number"]] += line["count"]
