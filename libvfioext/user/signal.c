@@ -96,6 +96,10 @@ int take_eventfd(int fd)
 {
 	uint64_t count;
 	struct iovec iov = { &count, sizeof(count) };
+	ssize_t size = preadv2(fd, &iov, 1, -1, RWF_NOWAIT);
 
-	return preadv2(fd, &iov, 1, -1, RWF_NOWAIT) == sizeof(count) ? 0 : -errno;
+	if (size < 0)
+		return -errno;
+	/* The end of a pipe, say. */
+	return size == sizeof(count) ? 0 : -EINVAL;
 }

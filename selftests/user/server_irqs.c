@@ -490,6 +490,21 @@ TEST_F(irqs, eventfd_that_waits_later)
 	EXPECT_LE(UINT64_MAX - 1, count);
 }
 
+/* What has come to its end without a word is none. */
+TEST_F(irqs, unmask_that_ends)
+{
+	int pipes[2];
+
+	ASSERT_EQ(0, pipe(pipes));
+	ASSERT_EQ(0, wire_set_irqs(self->wire, EVENTFD | UNMASK, PROBE_PIN, 0, 1, pipes, 1));
+	close(pipes[0]);
+	close(pipes[1]);
+	/* It is readable for ever, and looked at once. */
+	errno = 0;
+	wire_pump(self->test.server);
+	EXPECT_EQ(0, self->probe->unmasked);
+}
+
 /* One that it takes the count away from before we look is no reason to wait either. */
 TEST_F(irqs, unmask_that_waits)
 {
