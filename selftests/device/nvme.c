@@ -276,7 +276,7 @@ TEST_F(nvme, write_and_read)
 	EXPECT_EQ(0, self->data[1]);
 }
 
-#ifndef SOCKET
+#ifndef OWN_MAIN
 int main(int argc, char **argv)
 {
 	run("modprobe vfio-pci");

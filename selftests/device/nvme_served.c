@@ -8,20 +8,25 @@
 #include <unistd.h>
 #include <vfioext/user_client.h>
 
-#define SOCKET "/tmp/vfioext-nvme.sock"
-#define NVME "user:" SOCKET
+/* As it is opened; behind the kind is where the socket is. */
+static char address[64];
+#define NVME address
+#define SOCKET (address + 5)
 #define MODEL "vfioext nvme-ish "
 #define PREPARE() vfioext_user_client_init()
 
+#define OWN_MAIN
 #include "nvme.c"
 
 /* One for all tests: what one client leaves the next one finds. */
 int main(int argc, char **argv)
 {
-	pid_t server = fork();
 	struct stat status;
 	int tries, ret;
+	pid_t server;
 
+	snprintf(address, sizeof(address), "user:/tmp/vfioext-nvme-%d.sock", getpid());
+	server = fork();
 	if (!server) {
 		prctl(PR_SET_PDEATHSIG, SIGTERM);
 		/* Its lines are none of ours. */
