@@ -11,8 +11,6 @@ release = $(shell cat $(cache)/kernels/$(KERNEL)/release)
 export KERNEL_HEADERS := $(cache)/source-6.12/include/uapi
 export KSELFTEST := $(cache)/source-6.1/tools/testing/selftests
 
-user_dirs := libvfioext libvfioext/user tools selftests
-
 .PHONY: help
 help:
 	@echo 'make all             build modules, libraries, tool and tests'
@@ -43,7 +41,7 @@ modules: setup
 	@scripts/stage-modules $(KERNEL)
 
 user: setup
-	@for dir in $(user_dirs); do $(MAKE) --no-print-directory -j$$(nproc) -C $$dir all || exit; done
+	@scripts/build-user $(KERNEL)
 
 .PHONY: vm
 vm: all
