@@ -14,6 +14,7 @@
 #include "container.h"
 #include "context.h"
 #include "device.h"
+#include "spapr.h"
 #include "sysfs.h"
 
 static int fail_step(struct vfioext *ctx, const char *step)
@@ -56,7 +57,7 @@ static int open_container(struct vfioext *ctx, struct vfioext_container *contain
 	if (noiommu && ioctl(container->fd, VFIO_CHECK_EXTENSION, VFIO_NOIOMMU_IOMMU) <= 0)
 		return context_fail(ctx, -ENOENT, "no mode without an IOMMU; the host's administrator "
 				    "allows it, unsafe as it is, with vfio's enable_unsafe_noiommu_mode");
-	return 0;
+	return noiommu ? 0 : spapr_begin(container);
 }
 
 static int open_iommufd(struct vfioext *ctx, struct vfioext_container *container)
@@ -172,6 +173,8 @@ int vfioext_container_free(struct vfioext_container *container)
 	else if (container->fd >= 0)
 		close(container->fd);
 	remote_free_files(container);
+	if (container->registered)
+		mappings_free(container->registered);
 	if (container->mappings)
 		mappings_free(container->mappings);
 	free(container->ranges);
@@ -258,7 +261,7 @@ static int attach_group(struct vfioext_container *container, struct vfioext *ctx
 			struct group *group)
 {
 	int type = container->backend == VFIOEXT_BACKEND_NOIOMMU ? VFIO_NOIOMMU_IOMMU :
-								   VFIO_TYPE1v2_IOMMU;
+		   container->registered ? VFIO_SPAPR_TCE_v2_IOMMU : VFIO_TYPE1v2_IOMMU;
 
 	if (ioctl(group->fd, VFIO_GROUP_SET_CONTAINER, &container->fd))
 		return fail_step(ctx, "VFIO_GROUP_SET_CONTAINER");

@@ -10,6 +10,9 @@
 
 #include "mappings.h"
 
+/* As many as the kernel has for a group. */
+#define SPAPR_WINDOWS 2
+
 /*
  * A group that is open: once in the process, with the devices that are open in it.
  * On the list of its container. One that another process shares stays there, without
@@ -31,6 +34,9 @@ struct group {
  * @remotes: they are, where other processes serve them
  * @files: memory that is in files, by its address in the place of IOVAs; the file is in the
  *	place of flags. NULL if the kernel maps memory.
+ * @registered: memory that is registered with POWER's IOMMU, by its address in the place of
+ *	IOVAs. NULL if the IOMMU is another.
+ * @windows: where that IOMMU maps, in ascending order
  * @ready: a device is in it, and so it has an IOMMU and @limits are known
  * @held: by shares that hand it out, or by the attachment that it came with: it is not
  *	freed meanwhile
@@ -48,6 +54,9 @@ struct vfioext_container {
 	unsigned int devices;
 	struct vfioext_device *remotes;
 	struct mappings *files;
+	struct mappings *registered;
+	struct vfioext_iova_range windows[SPAPR_WINDOWS];
+	size_t nr_windows;
 	bool ready;
 	unsigned int held;
 	bool orphaned;

@@ -16,6 +16,7 @@
 #include "container.h"
 #include "context.h"
 #include "remote.h"
+#include "spapr.h"
 
 #define INFO_MAX 65536
 #define HUGE_SIZE (2ULL << 20)
@@ -188,6 +189,8 @@ static int read_limits(struct vfioext_container *container)
 		ret = read_remotes(container);
 	else if (container->backend == VFIOEXT_BACKEND_IOMMUFD)
 		ret = read_iommufd(container);
+	else if (container->registered)
+		ret = spapr_read(container);
 	else
 		ret = read_container(container);
 	if (!limits->page_sizes)
@@ -209,6 +212,8 @@ void dma_end(struct vfioext_container *container)
 
 	while (mappings_next(container->mappings, 0, &mapping))
 		mappings_remove(container->mappings, mapping.iova, NULL);
+	if (container->registered)
+		spapr_end(container);
 	container->ready = false;
 	container->tracked = false;
 }
@@ -276,6 +281,12 @@ static int find_free(struct vfioext_container *container, struct mapping *mappin
 				  &mapping->iova);
 }
 
+/* What does not fit may in a window that was not needed before. */
+static bool add_window(struct vfioext_container *container)
+{
+	return container->registered && !spapr_add_window(container);
+}
+
 static int choose_iova(struct vfioext_container *container, struct mapping *mapping,
 		       unsigned int flags)
 {
@@ -284,7 +295,9 @@ static int choose_iova(struct vfioext_container *container, struct mapping *mapp
 	if (flags & VFIOEXT_DMA_FIXED) {
 		if (mapping->iova % align || mapping->iova + mapping->size - 1 < mapping->iova)
 			return -EINVAL;
-		if (!in_ranges(container, mapping->iova, mapping->size))
+		if (!in_ranges(container, mapping->iova, mapping->size) &&
+		    (!add_window(container) ||
+		     !in_ranges(container, mapping->iova, mapping->size)))
 			return context_fail(container->ctx, -ERANGE,
 					    "%#" PRIx64 " is not in a range that the IOMMU maps",
 					    mapping->iova);
@@ -293,10 +306,20 @@ static int choose_iova(struct vfioext_container *container, struct mapping *mapp
 	/* Where both are aligned alike the IOMMU can use its larger pages. */
 	if (mapping->size >= HUGE_SIZE && !(mapping->vaddr % HUGE_SIZE))
 		align = HUGE_SIZE;
-	if (find_free(container, mapping, align))
+	if (find_free(container, mapping, align) &&
+	    (!add_window(container) || find_free(container, mapping, align)))
 		return context_fail(container->ctx, -ENOSPC, "no %" PRIu64 " KiB in one piece are free "
 				    "in what the IOMMU maps", mapping->size >> 10);
 	return 0;
+}
+
+static int fail_map(struct vfioext_container *container, int ret, const struct mapping *mapping)
+{
+	if (ret == -EPERM && (container->registered || container->shared))
+		return context_fail(container->ctx, ret, "on POWER a container maps for the process alone "
+				    "that mapped in it first; have that one map");
+	return context_fail(container->ctx, ret, "mapping %" PRIu64 " KiB at %#" PRIx64 ": %s",
+			    mapping->size >> 10, mapping->iova, strerror(-ret));
 }
 
 static int map_in_kernel(struct vfioext_container *container, const struct mapping *mapping)
@@ -319,10 +342,14 @@ static int map_in_kernel(struct vfioext_container *container, const struct mappi
 		.length = mapping->size,
 		.iova = mapping->iova,
 	};
-	int ret;
+	int ret = 0;
 
 	if (container->backend == VFIOEXT_BACKEND_USER)
 		return remote_map(container, mapping);
+	if (container->registered)
+		ret = spapr_register(container, mapping->vaddr, mapping->size);
+	if (ret)
+		return fail_map(container, ret, mapping);
 	if (container->backend == VFIOEXT_BACKEND_IOMMUFD)
 		ret = ioctl(container->fd, IOMMU_IOAS_MAP, &ioas_map);
 	else
@@ -330,8 +357,9 @@ static int map_in_kernel(struct vfioext_container *container, const struct mappi
 	if (!ret)
 		return 0;
 	ret = -errno;
-	return context_fail(container->ctx, ret, "mapping %" PRIu64 " KiB at %#" PRIx64 ": %s",
-			    mapping->size >> 10, mapping->iova, strerror(-ret));
+	if (container->registered)
+		spapr_unregister(container, mapping->vaddr, mapping->size);
+	return fail_map(container, ret, mapping);
 }
 
 static int unmap_in_kernel(struct vfioext_container *container, uint64_t iova, uint64_t size)
@@ -482,8 +510,25 @@ static void forget(struct vfioext_container *container, uint64_t iova)
 {
 	struct mapping mapping;
 
-	if (!mappings_remove(container->mappings, iova, &mapping))
-		count(container, false, mapping.size);
+	if (mappings_remove(container->mappings, iova, &mapping))
+		return;
+	if (container->registered)
+		spapr_unregister(container, mapping.vaddr, mapping.size);
+	count(container, false, mapping.size);
+}
+
+/* One by one, up to an address. */
+static int unmap_each(struct vfioext_container *container, uint64_t iova, uint64_t last)
+{
+	struct mapping mapping;
+	int ret = 0;
+
+	while (!ret && mappings_next(container->mappings, iova, &mapping) && mapping.iova <= last) {
+		ret = unmap_in_kernel(container, mapping.iova, mapping.size);
+		if (!ret)
+			forget(container, mapping.iova);
+	}
+	return ret;
 }
 
 /* The container's lock is held, and it is ready. Mostly it is one mapping. */
@@ -495,6 +540,9 @@ static int unmap_locked(struct vfioext_container *container, uint64_t iova, uint
 
 	if (!one)
 		ret = check_range(container, iova, size);
+	/* POWER's windows are told apart by the kernel only where a mapping lies in one. */
+	if (!ret && !one && container->registered)
+		return unmap_each(container, iova, iova + size - 1);
 	if (!ret)
 		ret = unmap_in_kernel(container, iova, size);
 	if (ret)
@@ -532,26 +580,12 @@ static int unmap_all_in_kernel(struct vfioext_container *container)
 	return ioctl(container->fd, VFIO_IOMMU_UNMAP_DMA, &unmap) ? -errno : 0;
 }
 
-/* One by one. */
-static int unmap_each(struct vfioext_container *container)
-{
-	struct mapping mapping;
-	int ret = 0;
-
-	while (!ret && mappings_next(container->mappings, 0, &mapping)) {
-		ret = unmap_in_kernel(container, mapping.iova, mapping.size);
-		if (!ret)
-			forget(container, mapping.iova);
-	}
-	return ret;
-}
-
 int dma_unmap_own(struct vfioext_container *container)
 {
 	int ret;
 
 	pthread_mutex_lock(&container->lock);
-	ret = unmap_each(container);
+	ret = unmap_each(container, 0, UINT64_MAX);
 	pthread_mutex_unlock(&container->lock);
 	return ret;
 }
@@ -563,8 +597,8 @@ int vfioext_dma_unmap_all(struct vfioext_container *container)
 
 	pthread_mutex_lock(&container->lock);
 	ret = check_ready(container);
-	if (!ret && (container->shared || container->lent))
-		ret = unmap_each(container);
+	if (!ret && (container->shared || container->lent || container->registered))
+		ret = unmap_each(container, 0, UINT64_MAX);
 	else if (!ret && mappings_count(container->mappings))
 		ret = unmap_all_in_kernel(container);
 	while (!ret && mappings_next(container->mappings, 0, &mapping))

@@ -15,19 +15,18 @@ die()
 # KERNEL= names: the Debian release that has the package, with another architecture than
 # the host's, or what it is built of; version and flavour, if the name does not tell them
 declare -A kernel_suite=([6.1]=bookworm [6.12]=trixie [7.2]=trixie
-	[ppc64le]=trixie/ppc64el [ppc64le-64k]=trixie/ppc64el)
-declare -A kernel_version=([ppc64le]=6.12 [ppc64le-64k]=6.12)
-declare -A kernel_flavour=([ppc64le]=powerpc64le [ppc64le-64k]=powerpc64le-64k)
+	[ppc64le]=trixie/ppc64el [ppc64le-64k]=trixie/ppc64el [arm64]=trixie/arm64)
+declare -A kernel_version=([ppc64le]=6.12 [ppc64le-64k]=6.12 [arm64]=6.12)
+declare -A kernel_flavour=([ppc64le]=powerpc64le [ppc64le-64k]=powerpc64le-64k [arm64]=arm64)
 declare -A kernel_fragments=(
 	[debug]='6.12 base checks debug'
 	[kcsan]='6.12 base checks kcsan'
 )
 declare -A source_suite=([6.1]=bookworm [6.12]=trixie)
 
-# Another architecture: what its compiler's name begins with, the kernel's name of it, QEMU's
-declare -A architecture_gnu=([ppc64el]=powerpc64le-linux-gnu)
-declare -A architecture_kernel=([ppc64el]=powerpc)
-declare -A architecture_qemu=([ppc64el]=ppc64)
+# Another architecture: what its compiler's name begins with, and the kernel's name of it
+declare -A architecture_gnu=([ppc64el]=powerpc64le-linux-gnu [arm64]=aarch64-linux-gnu)
+declare -A architecture_kernel=([ppc64el]=powerpc [arm64]=arm64)
 
 # The Debian architecture of a kernel; empty if it is the host's
 kernel_architecture()
@@ -44,7 +43,7 @@ check_kernel()
 
 # QEMU= names: the Debian release that has it in its backports; without, the host's
 declare -A qemu_suite=([11]=trixie)
-declare -A qemu_package=([x86_64]=qemu-system-x86 [ppc64]=qemu-system-ppc)
+declare -A qemu_package=([x86_64]=qemu-system-x86 [ppc64]=qemu-system-ppc [aarch64]=qemu-system-arm)
 
 check_qemu()
 {

@@ -31,6 +31,12 @@ extern "C" {
  * after it was unmapped. Memory that is mapped already at that very address and
  * size is left as it is.
  *
+ * On POWER memory is registered with the kernel before it is mapped, and mapped in
+ * windows: the library registers it, and makes a second window, which all of the host's
+ * memory fits in, when something does not fit in the first. A container there maps for the
+ * process that mapped first alone: others, its children and those that it is shared with,
+ * get -EPERM (tce_iommu_ioctl()).
+ *
  * Servers of vfio-user devices map what vfioext_dma_alloc() of the same container gave. All
  * other memory goes by messages: that is slower, and needs a thread of the library.
  *
@@ -113,7 +119,7 @@ struct vfioext_iova_range {
  * @mappings_left: how many more there can be, UINT64_MAX if there is no limit
  * @locked_left: bytes that may still be locked, UINT64_MAX if there is no limit
  * @ranges: the valid ranges, in ascending order; the container's own, good until
- *	a device is opened in it or taken out
+ *	a device is opened in it or taken out, or, on POWER, something is mapped
  * @nr_ranges: how many
  * @dirty_tracking: the IOMMU can tell what devices wrote to
  */

@@ -17,10 +17,10 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "../lib/series.h"
 #include "../lib/test.h"
 #include "vfioext_consumer.h"
 
-#define REPETITIONS 7
 #define UNBINDS 150
 #define PROCESSES 1000
 #define FDS 100
@@ -29,47 +29,6 @@
 #define MDEV_CREATE \
 	"/sys/class/mdev_bus/vfioext_mdev/mdev_supported_types/vfioext_mdev-sparse/create"
 #define ITERATIONS 200000
-
-struct series {
-	double ours[REPETITIONS];
-	double peers[REPETITIONS];
-};
-
-static double now_us(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (double)now.tv_sec * 1e6 + (double)now.tv_nsec / 1e3;
-}
-
-static int compare(const void *a, const void *b)
-{
-	double left = *(const double *)a, right = *(const double *)b;
-
-	return (left > right) - (left < right);
-}
-
-static double median(double *values)
-{
-	qsort(values, REPETITIONS, sizeof(*values), compare);
-	return values[REPETITIONS / 2];
-}
-
-/* The ratio is that of each pair, so that what disturbs both does not count. */
-static void print_row(const char *what, const char *peer, const char *unit, struct series *series)
-{
-	double ratios[REPETITIONS];
-	int i;
-
-	for (i = 0; i < REPETITIONS; i++)
-		ratios[i] = series->ours[i] / series->peers[i];
-	median(ratios);
-	printf("| %s | %.1f %s | %s | %.1f %s | %.3f (%.3f to %.3f) |\n", what,
-	       median(series->ours), unit, peer, median(series->peers), unit,
-	       ratios[REPETITIONS / 2], ratios[0], ratios[REPETITIONS - 1]);
-	fflush(stdout);
-}
 
 static void bench_external_user(struct vfioext *ctx, const char *what, bool held)
 {

@@ -18,10 +18,7 @@
 #include "../lib/test.h"
 #include "vfioext_mdev.h"
 
-#define TESTDEV "0000:00:04.0"
 #define NIC "0000:00:05.0"
-#define FIRST "0000:01:01.0"
-#define SECOND "0000:01:02.0"
 #define HOT "0000:03:00.0"
 #define NVME "0000:02:00.0"
 #define MDEV "83b8f4f2-509f-382f-3c1e-e6bfe0fa1001"
@@ -43,8 +40,8 @@ FIXTURE_SETUP(device)
 	self->ctx = test_context();
 	set_policy(self->ctx, 30000, 5000, 1000, VFIOEXT_ACTION_NOTIFY);
 	bind_device(EDU);
-	bind_device(FIRST);
-	bind_device(SECOND);
+	bind_device(PAIR);
+	bind_device(PAIR2);
 	bind_device(TESTDEV);
 }
 
@@ -84,10 +81,10 @@ TEST_F(device, what_cannot_be_opened)
 	EXPECT_EQ(-EINVAL, vfioext_device_open(self->ctx, EDU, NULL, &self->device));
 	setenv("VFIOEXT_BACKEND", "container", 1);
 	/* A function of the group belongs to a driver of the kernel. */
-	run("vfioext bind " FIRST " --driver uio_pci_generic");
-	EXPECT_EQ(-EBUSY, vfioext_device_open(self->ctx, SECOND, NULL, &self->device));
-	EXPECT_TRUE(says(self->ctx, FIRST " is bound to uio_pci_generic"));
-	run("vfioext bind " FIRST);
+	run("vfioext bind " PAIR " --driver uio_pci_generic");
+	EXPECT_EQ(-EBUSY, vfioext_device_open(self->ctx, PAIR2, NULL, &self->device));
+	EXPECT_TRUE(says(self->ctx, PAIR " is bound to uio_pci_generic"));
+	run("vfioext bind " PAIR);
 	EXPECT_EQ(NULL, self->device);
 }
 
@@ -107,13 +104,13 @@ TEST_F(device, opened_again)
 TEST_F(device, several_of_one_group)
 {
 	ASSERT_EQ(0, vfioext_container_new(self->ctx, VFIOEXT_BACKEND_CONTAINER, &self->container));
-	open_it(FIRST, self->container, &self->device);
-	open_it(SECOND, self->container, &self->other);
+	open_it(PAIR, self->container, &self->device);
+	open_it(PAIR2, self->container, &self->other);
 	EXPECT_EQ(vfioext_device_group_fd(self->device), vfioext_device_group_fd(self->other));
 	EXPECT_EQ(-EBUSY, vfioext_container_free(self->container));
 	vfioext_device_close(self->device);
 	self->device = NULL;
-	open_it(FIRST, self->container, &self->device);
+	open_it(PAIR, self->container, &self->device);
 }
 
 TEST_F(device, config_space)
@@ -371,14 +368,14 @@ TEST_F(device, reset)
 	struct vfioext_region *bar;
 	size_t i, named = 0;
 
-	open_it(SECOND, NULL, &self->device);
+	open_it(PAIR2, NULL, &self->device);
 	ASSERT_EQ(0, vfioext_region_get(self->device, 0, &bar));
 	vfioext_write32(bar, 4, 77);
 	EXPECT_EQ(~77u, vfioext_read32(bar, 4));
 	if (!vfioext_device_get_hot_reset(self->device, &reset)) {
 		for (i = 0; i < reset.nr; i++)
-			named += !strcmp(reset.list[i].name, FIRST) ||
-				 !strcmp(reset.list[i].name, SECOND);
+			named += !strcmp(reset.list[i].name, PAIR) ||
+				 !strcmp(reset.list[i].name, PAIR2);
 		EXPECT_EQ(2, named);
 		EXPECT_TRUE(reset.possible);
 		vfioext_hot_reset_release(&reset);

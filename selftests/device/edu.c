@@ -11,6 +11,7 @@
 
 #include "kselftest_harness.h"
 
+#include "../lib/edu.h"
 #include "../lib/test.h"
 
 /* edu_iommufd.c is the same over iommufd, edu_bridge.c through another process. */
@@ -78,7 +79,7 @@ FIXTURE_SETUP(edu)
 	self->eventfd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	ASSERT_LE(0, self->eventfd);
 	/* Whatever a test before left. */
-	vfioext_write32(self->bar, REG_INTERRUPT_ACK, UINT32_MAX);
+	edu_write32(self->bar, REG_INTERRUPT_ACK, UINT32_MAX);
 	ASSERT_EQ(0, vfioext_irq_set(self->device, variant->irq, 0, &self->eventfd, 1));
 }
 
@@ -99,8 +100,8 @@ static uint32_t interrupted(struct vfioext_device *device, struct vfioext_region
 
 	if (poll(&fd, 1, 2000 * slowness()) != 1 || eventfd_read(eventfd, &count))
 		return 0;
-	status = vfioext_read32(bar, REG_INTERRUPT_STATUS);
-	vfioext_write32(bar, REG_INTERRUPT_ACK, status);
+	status = edu_read32(bar, REG_INTERRUPT_STATUS);
+	edu_write32(bar, REG_INTERRUPT_ACK, status);
 	if (irq == VFIOEXT_IRQ_INTX)
 		vfioext_irq_unmask(device, irq, 0);
 	return status;
@@ -110,9 +111,9 @@ static uint32_t interrupted(struct vfioext_device *device, struct vfioext_region
 
 TEST_F(edu, identify)
 {
-	EXPECT_EQ(0x010000ed, vfioext_read32(self->bar, REG_ID));
-	vfioext_write32(self->bar, REG_INVERT, 0x12345678);
-	EXPECT_EQ(~0x12345678u, vfioext_read32(self->bar, REG_INVERT));
+	EXPECT_EQ(0x010000ed, edu_read32(self->bar, REG_ID));
+	edu_write32(self->bar, REG_INVERT, 0x12345678);
+	EXPECT_EQ(~0x12345678u, edu_read32(self->bar, REG_INVERT));
 }
 
 TEST_F(edu, factorial_by_interrupt)
@@ -120,19 +121,19 @@ TEST_F(edu, factorial_by_interrupt)
 	int i;
 
 	for (i = 0; i < 20; i++) {
-		vfioext_write32(self->bar, REG_STATUS, STATUS_INTERRUPT);
-		vfioext_write32(self->bar, REG_FACTORIAL, 10);
+		edu_write32(self->bar, REG_STATUS, STATUS_INTERRUPT);
+		edu_write32(self->bar, REG_FACTORIAL, 10);
 		ASSERT_EQ(1, interrupted(self));
-		EXPECT_EQ(3628800, vfioext_read32(self->bar, REG_FACTORIAL));
+		EXPECT_EQ(3628800, edu_read32(self->bar, REG_FACTORIAL));
 	}
 }
 
 static void start_dma(struct vfioext_region *bar, uint64_t from, uint64_t to, uint32_t command)
 {
-	vfioext_write64(bar, REG_DMA_SOURCE, from);
-	vfioext_write64(bar, REG_DMA_TARGET, to);
-	vfioext_write64(bar, REG_DMA_COUNT, BUFFER_SIZE / 2);
-	vfioext_write64(bar, REG_DMA_COMMAND, command | DMA_START | DMA_INTERRUPT);
+	edu_write64(bar, REG_DMA_SOURCE, from);
+	edu_write64(bar, REG_DMA_TARGET, to);
+	edu_write64(bar, REG_DMA_COUNT, BUFFER_SIZE / 2);
+	edu_write64(bar, REG_DMA_COMMAND, command | DMA_START | DMA_INTERRUPT);
 }
 
 TEST_F(edu, dma_both_ways)

@@ -12,8 +12,11 @@
 
 #include "kselftest_harness.h"
 
+#include "../lib/edu.h"
 #include "../lib/test.h"
 #include "vfioext_consumer.h"
+
+#define PAGE ((size_t)getpagesize())
 
 FIXTURE(external_user) {
 	struct vfioext *ctx;
@@ -64,6 +67,17 @@ static int attach(int consumer, int fd)
 	return ret < 0 ? -errno : ret;
 }
 
+/* On POWER it is the first mapping of the container's owner that makes what others map in. */
+static int make_window(struct vfioext_device *device)
+{
+	struct vfioext_container *container = vfioext_device_container(device);
+	uint64_t iova;
+	void *memory;
+	int ret = vfioext_dma_alloc(container, PAGE, 0, &memory, &iova);
+
+	return ret ? ret : vfioext_dma_free(container, memory, PAGE);
+}
+
 static int detach(int consumer)
 {
 	return ioctl(consumer, CONSUMER_DETACH) ? -errno : 0;
@@ -103,7 +117,7 @@ TEST_F(external_user, get_by_device)
 	EXPECT_EQ(self->info.group, ioctl(self->consumer, CONSUMER_ATTACH_DEVICE, name));
 	EXPECT_EQ(0, detach(self->consumer));
 	/* Not bound to VFIO, then bound and not open. */
-	strcpy(name, "0000:00:04.0");
+	strcpy(name, TESTDEV);
 	EXPECT_EQ(-1, ioctl(self->consumer, CONSUMER_ATTACH_DEVICE, name));
 	EXPECT_EQ(EINVAL, errno);
 	vfioext_device_close(self->device);
@@ -139,7 +153,7 @@ TEST_F(external_user, not_set_up)
 	container = open("/dev/vfio/vfio", O_RDWR);
 	ASSERT_EQ(0, ioctl(group, VFIO_GROUP_SET_CONTAINER, &container));
 	EXPECT_EQ(-EINVAL, attach(self->consumer, group));
-	ASSERT_EQ(0, ioctl(container, VFIO_SET_IOMMU, VFIO_TYPE1v2_IOMMU));
+	ASSERT_EQ(0, ioctl(container, VFIO_SET_IOMMU, IOMMU));
 	EXPECT_EQ(self->info.group, attach(self->consumer, group));
 	EXPECT_EQ(0, detach(self->consumer));
 	EXPECT_EQ(0, ioctl(group, VFIO_GROUP_UNSET_CONTAINER));
@@ -163,7 +177,12 @@ TEST_F(external_user, unset_container_busy)
 
 static int map(int consumer, void *page, uint64_t iova, uint64_t size)
 {
-	struct consumer_map request = { (uintptr_t)page, iova, size };
+	struct consumer_map request = {
+		.vaddr = (uintptr_t)page,
+		.iova = iova,
+		.size = size,
+		.flags = CONSUMER_MAP_READ | CONSUMER_MAP_WRITE,
+	};
 
 	return ioctl(consumer, CONSUMER_MAP, &request) ? -errno : 0;
 }
@@ -171,19 +190,20 @@ static int map(int consumer, void *page, uint64_t iova, uint64_t size)
 /* The owner goes; the consumer still maps into the domain, until it puts. */
 TEST_F(external_user, owner_gone)
 {
-	void *page = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	void *page = mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	struct consumer_map request = { .iova = 0x100000 };
 	char path[32];
 
+	ASSERT_EQ(0, make_window(self->device));
 	ASSERT_LE(0, attach(self->consumer, self->group));
-	ASSERT_EQ(0, map(self->consumer, page, 0x100000, 4096));
+	ASSERT_EQ(0, map(self->consumer, page, 0x100000, PAGE));
 	vfioext_device_close(self->device);
 	self->device = NULL;
 
-	EXPECT_EQ(0, map(self->consumer, page, 0x200000, 4096));
-	EXPECT_EQ(-EEXIST, map(self->consumer, page, 0x200000, 4096));
-	EXPECT_EQ(-EINVAL, map(self->consumer, page, 0x200001, 4096));
-	EXPECT_EQ(-EINVAL, map(self->consumer, page, -4096UL, 4096));
+	EXPECT_EQ(0, map(self->consumer, page, 0x200000, PAGE));
+	EXPECT_EQ(-EEXIST, map(self->consumer, page, 0x200000, PAGE));
+	EXPECT_EQ(-EINVAL, map(self->consumer, page, 0x200001, PAGE));
+	EXPECT_EQ(-EINVAL, map(self->consumer, page, -PAGE, PAGE));
 	EXPECT_EQ(0, ioctl(self->consumer, CONSUMER_UNMAP, &request));
 	EXPECT_EQ(2 - 1, status_of(self->consumer).maps);
 	/* The group is still open, as far as vfio is concerned. */
@@ -206,19 +226,19 @@ static bool dma_to(volatile uint64_t *bar, uint64_t iova)
 {
 	long deadline = now_ms() + 5000;
 
-	bar[DMA_SOURCE] = DMA_OWN_MEMORY;
-	bar[DMA_TARGET] = iova;
-	bar[DMA_COUNT] = 64;
-	bar[DMA_COMMAND] = DMA_START | DMA_TO_MEMORY;
-	while (bar[DMA_COMMAND] & DMA_START && now_ms() < deadline)
+	bar[DMA_SOURCE] = edu_order64(DMA_OWN_MEMORY);
+	bar[DMA_TARGET] = edu_order64(iova);
+	bar[DMA_COUNT] = edu_order64(64);
+	bar[DMA_COMMAND] = edu_order64(DMA_START | DMA_TO_MEMORY);
+	while (edu_order64(bar[DMA_COMMAND]) & DMA_START && now_ms() < deadline)
 		usleep(10000);
-	return !(bar[DMA_COMMAND] & DMA_START);
+	return !(edu_order64(bar[DMA_COMMAND]) & DMA_START);
 }
 
 /* The device reaches what the consumer mapped, and no longer once it is unmapped. */
 TEST_F(external_user, dma)
 {
-	unsigned char *page = mmap(NULL, 4096, PROT_READ | PROT_WRITE,
+	unsigned char *page = mmap(NULL, PAGE, PROT_READ | PROT_WRITE,
 				   MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	struct consumer_map request = { .iova = 0x100000 };
 	const uint64_t config = (uint64_t)VFIO_PCI_CONFIG_REGION_INDEX << 40;
@@ -229,25 +249,61 @@ TEST_F(external_user, dma)
 	ASSERT_EQ(2, pwrite(vfioext_device_fd(self->device), &memory_and_master, 2, config + 4));
 	bar = map_bar(self->device, 0, &size);
 	ASSERT_NE(NULL, bar);
+	ASSERT_EQ(0, make_window(self->device));
 	ASSERT_LE(0, attach(self->consumer, self->group));
-	memset(page, 0x5a, 4096);
-	ASSERT_EQ(0, map(self->consumer, page, 0x100000, 4096));
+	memset(page, 0x5a, PAGE);
+	ASSERT_EQ(0, map(self->consumer, page, 0x100000, PAGE));
 	EXPECT_TRUE(dma_to(bar, 0x100000));
 	EXPECT_EQ(0, page[0]);
 	EXPECT_EQ(0, page[63]);
 	EXPECT_EQ(0x5a, page[64]);
 
-	memset(page, 0x5a, 4096);
+	memset(page, 0x5a, PAGE);
 	EXPECT_EQ(0, ioctl(self->consumer, CONSUMER_UNMAP, &request));
 	EXPECT_TRUE(dma_to(bar, 0x100000));
 	EXPECT_EQ(0x5a, page[0]);
 
 	/* The consumer takes what it has mapped along. */
-	ASSERT_EQ(0, map(self->consumer, page, 0x100000, 4096));
+	ASSERT_EQ(0, map(self->consumer, page, 0x100000, PAGE));
 	EXPECT_EQ(0, detach(self->consumer));
 	EXPECT_TRUE(dma_to(bar, 0x100000));
 	EXPECT_EQ(0x5a, page[0]);
 	EXPECT_EQ(0, munmap(bar, size));
+}
+
+static int map_for(int consumer, void *page, uint64_t iova, uint32_t flags)
+{
+	struct consumer_map request = {
+		.vaddr = (uintptr_t)page, .iova = iova, .size = PAGE, .flags = flags,
+	};
+
+	return ioctl(consumer, CONSUMER_MAP, &request) ? -errno : 0;
+}
+
+/* What the consumer is told is looked at; and nobody's mapping is replaced. */
+TEST_F(external_user, map_checks)
+{
+	struct vfioext_container *container = vfioext_device_container(self->device);
+	struct vfioext_dma_limits limits;
+	uint64_t iova = 0x200000;
+	void *memory, *page;
+
+	page = mmap(NULL, PAGE, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	ASSERT_EQ(0, vfioext_dma_alloc(container, PAGE, VFIOEXT_DMA_FIXED, &memory, &iova));
+	ASSERT_EQ(0, vfioext_dma_get_limits(container, &limits));
+	ASSERT_LE(0, attach(self->consumer, self->group));
+	EXPECT_EQ(-EEXIST, map_for(self->consumer, page, iova, CONSUMER_MAP_READ));
+	EXPECT_EQ(-EFAULT, map_for(self->consumer, page, 0x100000, CONSUMER_MAP_WRITE));
+	EXPECT_EQ(-EINVAL, map_for(self->consumer, page, 0x100000, 0));
+	EXPECT_EQ(-EINVAL, map_for(self->consumer, page, 0x100000, 8));
+	EXPECT_EQ(-EINVAL, map_for(self->consumer, page, 0x100000 + PAGE / 2, CONSUMER_MAP_READ));
+	EXPECT_EQ(-ERANGE, map_for(self->consumer, page, -2 * PAGE, CONSUMER_MAP_READ));
+	EXPECT_EQ(0, map_for(self->consumer, page, 0x100000, CONSUMER_MAP_READ));
+	EXPECT_EQ(1, status_of(self->consumer).maps);
+	EXPECT_EQ(0, detach(self->consumer));
+	/* The owner's is as it was. */
+	EXPECT_TRUE(edu_sees(self->device, memory, iova, 0x77));
+	EXPECT_EQ(0, vfioext_dma_free(container, memory, PAGE));
 }
 
 TEST_F(external_user, two_consumers)
@@ -345,7 +401,7 @@ TEST_F(external_user, module_stays_while_held)
 /* A second device that joins a held group is held back too. */
 TEST_F(external_user, device_joins_held_group)
 {
-	const char *first = "0000:01:01.0", *second = "0000:01:02.0";
+	const char *first = PAIR, *second = PAIR2;
 	struct vfioext_device_list members;
 	struct vfioext_device *device;
 	pid_t child;

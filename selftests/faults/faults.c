@@ -267,7 +267,10 @@ static void detach(DATA *self)
 
 static int attach_and_map(DATA *self)
 {
-	struct consumer_map map = { (uintptr_t)self->page, 0x100000, 4096 };
+	struct consumer_map map = {
+		.vaddr = (uintptr_t)self->page, .iova = 0x100000, .size = 4096,
+		.flags = CONSUMER_MAP_READ | CONSUMER_MAP_WRITE,
+	};
 	int ret = attach(self);
 
 	if (!ret && ioctl(self->consumer, CONSUMER_MAP, &map)) {

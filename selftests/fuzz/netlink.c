@@ -36,7 +36,7 @@ static uint32_t any_number(void)
 
 static void put_name(struct nlmsghdr *header, uint16_t type)
 {
-	static const char *const names[] = { EDU, "pci", "mdev", "0000:01:01.0", "", "..", "%s%n" };
+	static const char *const names[] = { EDU, "pci", "mdev", PAIR, "", "..", "%s%n" };
 	char noise[100];
 	unsigned int i, len = pick(sizeof(noise));
 
@@ -215,7 +215,7 @@ int main(int argc, char **argv)
 	fflush(stdout);
 	run("modprobe vfio-pci && modprobe vfioext");
 	bind_device(EDU);
-	bind_device("0000:01:01.0");
+	bind_device(PAIR);
 	/* Somebody to be found, and to be sent signals. */
 	holder = holder_start(EDU, HOLDER_CATCHER);
 	if (pipe(counts))

@@ -11,7 +11,7 @@
 
 #include "../lib/test.h"
 
-#define OTHER "0000:00:04.0"
+#define OTHER TESTDEV
 
 FIXTURE(kvm) {
 	struct vfioext *ctx;

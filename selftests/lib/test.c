@@ -23,6 +23,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "edu.h"
 #include "test.h"
 
 #define DIE(...) error_at_line(EXIT_FAILURE, errno, __FILE__, __LINE__, __VA_ARGS__)
@@ -356,7 +357,11 @@ void load_kvm(void)
 {
 	int kvm, machine;
 
+#ifdef __powerpc64__
+	run("modprobe kvm-hv");
+#else
 	run("modprobe kvm-amd");
+#endif
 	kvm = open("/dev/kvm", O_RDWR | O_CLOEXEC);
 	machine = ioctl(kvm, KVM_CREATE_VM, 0);
 	if (machine < 0)
@@ -402,13 +407,13 @@ static bool edu_copy(struct vfioext_device *device, uint64_t from, uint64_t to)
 	if (vfioext_region_get(device, 0, &bar) || vfioext_region_map(bar) ||
 	    vfioext_device_set_master(device, true))
 		return false;
-	vfioext_write64(bar, REG_DMA_SOURCE, from);
-	vfioext_write64(bar, REG_DMA_TARGET, to);
-	vfioext_write64(bar, REG_DMA_COUNT, PAGE / 2);
-	vfioext_write64(bar, REG_DMA_COMMAND, 1 | (from == DEVICE_BUFFER ? 2 : 0));
-	for (i = 0; i < 3000 * slowness() && vfioext_read64(bar, REG_DMA_COMMAND) & 1; i++)
+	edu_write64(bar, REG_DMA_SOURCE, from);
+	edu_write64(bar, REG_DMA_TARGET, to);
+	edu_write64(bar, REG_DMA_COUNT, PAGE / 2);
+	edu_write64(bar, REG_DMA_COMMAND, 1 | (from == DEVICE_BUFFER ? 2 : 0));
+	for (i = 0; i < 3000 * slowness() && edu_read64(bar, REG_DMA_COMMAND) & 1; i++)
 		usleep(1000);
-	return !(vfioext_read64(bar, REG_DMA_COMMAND) & 1);
+	return !(edu_read64(bar, REG_DMA_COMMAND) & 1);
 }
 
 bool edu_sees(struct vfioext_device *edu, uint8_t *page, uint64_t iova, uint8_t value)

@@ -11,11 +11,27 @@
 #include <sys/types.h>
 #include <vfioext/vfioext.h>
 
-/* edu_user.c has another. */
+/*
+ * Devices of the VM: two edus, each in a group of its own; a pci-testdev that is bound to
+ * nothing; two of one group. And what groups of PCI devices map with.
+ */
+/* edu_user.c and edu_bridge.c have another. */
 #ifndef EDU
 #define EDU "0000:00:03.0"
 #endif
+#ifdef __powerpc64__
+#define EDU2 "0001:00:03.0"
+#define TESTDEV "0002:00:04.0"
+#define PAIR "0003:00:01.0"
+#define PAIR2 "0003:00:02.0"
+#define IOMMU VFIO_SPAPR_TCE_v2_IOMMU
+#else
 #define EDU2 "0000:00:13.0"
+#define TESTDEV "0000:00:04.0"
+#define PAIR "0000:01:01.0"
+#define PAIR2 "0000:01:02.0"
+#define IOMMU VFIO_TYPE1v2_IOMMU
+#endif
 
 /* What a holder does when its device is wanted back. */
 enum holder_kind {

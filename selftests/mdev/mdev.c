@@ -350,7 +350,9 @@ TEST_F(mdev, known_to_the_module)
 TEST_F(mdev, external_user)
 {
 	int consumer = open("/dev/vfioext_consumer", O_RDWR);
-	struct consumer_map map = { .vaddr = 0x1000, .iova = 0x1000, .size = 0x1000 };
+	struct consumer_map map = {
+		.vaddr = 0x1000, .iova = 0x1000, .size = 0x1000, .flags = CONSUMER_MAP_READ,
+	};
 
 	ASSERT_LE(0, ioctl(consumer, CONSUMER_ATTACH, vfioext_device_group_fd(self->device)));
 	EXPECT_EQ(-1, ioctl(consumer, CONSUMER_MAP, &map));

@@ -12,16 +12,24 @@
 #define CONSUMER_MAPS_MAX 64
 #define CONSUMER_MAP_PAGES_MAX 512
 
+/* What the device may do. */
+#define CONSUMER_MAP_READ 0x1
+#define CONSUMER_MAP_WRITE 0x2
+
 /**
- * struct consumer_map - memory of the caller in the group's IOMMU domain
+ * struct consumer_map - memory of the caller in the group's IOMMU
  * @vaddr: where it begins; a multiple of the page size
  * @iova: where the device is to see it; a multiple of the page size
  * @size: its length in bytes; 1 to CONSUMER_MAP_PAGES_MAX pages
+ * @flags: CONSUMER_MAP_READ, CONSUMER_MAP_WRITE, or both
+ * @reserved: 0
  */
 struct consumer_map {
 	__u64 vaddr;
 	__u64 iova;
 	__u64 size;
+	__u32 flags;
+	__u32 reserved;
 };
 
 /**
@@ -56,6 +64,20 @@ struct consumer_bench {
 	__u64 file_ns;
 };
 
+/**
+ * struct consumer_bench_map - time of mapping in the kernel
+ * @map: memory, which is pinned once, and an IOVA, where nothing is mapped
+ * @iterations: how often to map and unmap it; 1 to 10 million
+ * @reserved: 0
+ * @ns: all of that
+ */
+struct consumer_bench_map {
+	struct consumer_map map;
+	__u32 iterations;
+	__u32 reserved;
+	__u64 ns;
+};
+
 /* Hold the group of a group file descriptor (the argument). Returns its IOMMU id. */
 #define CONSUMER_ATTACH _IO('v', 0)
 /* Hold the group of a PCI device by name. Returns its IOMMU id. */
@@ -71,5 +93,6 @@ struct consumer_bench {
 #define CONSUMER_REFUSE _IO('v', 6)
 #define CONSUMER_STATUS _IOR('v', 7, struct consumer_status)
 #define CONSUMER_BENCH _IOWR('v', 8, struct consumer_bench)
+#define CONSUMER_BENCH_MAP _IOWR('v', 9, struct consumer_bench_map)
 
 #endif

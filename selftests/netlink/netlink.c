@@ -264,7 +264,7 @@ TEST_F(netlink, malformed)
 
 	/* What is not there */
 	header = begin(self->buffer, self->family, VFIOEXT_CMD_DEVICE_GET, 0);
-	mnl_attr_put_strz(header, VFIOEXT_A_DEVICE_NAME, "0000:00:04.0");
+	mnl_attr_put_strz(header, VFIOEXT_A_DEVICE_NAME, TESTDEV);
 	EXPECT_REFUSED(ENODEV, header);
 	header = begin(self->buffer, self->family, VFIOEXT_CMD_REMOVAL_CANCEL, 0);
 	mnl_attr_put_u32(header, VFIOEXT_A_REMOVAL_ID, 0);

@@ -16,8 +16,6 @@
 
 #define HOT "0000:03:00.0"
 #define PF "0000:02:00.0"
-#define FIRST "0000:01:01.0"
-#define SECOND "0000:01:02.0"
 
 FIXTURE(hotplug) {
 	struct vfioext *ctx;
@@ -95,19 +93,19 @@ TEST_F(hotplug, two_of_one_group)
 {
 	pid_t first, second;
 
-	bind_device(FIRST);
-	bind_device(SECOND);
-	self->holder = holder_start(FIRST, HOLDER_STUBBORN);
-	first = unbind_start(FIRST);
-	second = unbind_start(SECOND);
+	bind_device(PAIR);
+	bind_device(PAIR2);
+	self->holder = holder_start(PAIR, HOLDER_STUBBORN);
+	first = unbind_start(PAIR);
+	second = unbind_start(PAIR2);
 	/* Nobody has the second open: it need not wait. */
 	EXPECT_TRUE(unbind_wait(second, 300));
 	EXPECT_EQ(SIGBUS, holder_wait(&self->holder, 2000));
 	EXPECT_TRUE(unbind_wait(first, 1000));
-	EXPECT_TRUE(wait_event(self->events, SECOND, VFIOEXT_EVENT_REMOVAL_DONE, 1000,
+	EXPECT_TRUE(wait_event(self->events, PAIR2, VFIOEXT_EVENT_REMOVAL_DONE, 1000,
 			       &self->event));
 	EXPECT_EQ(VFIOEXT_OUTCOME_UNHELD, self->event.outcome);
-	EXPECT_TRUE(wait_event(self->events, FIRST, VFIOEXT_EVENT_REMOVAL_DONE, 1000,
+	EXPECT_TRUE(wait_event(self->events, PAIR, VFIOEXT_EVENT_REMOVAL_DONE, 1000,
 			       &self->event));
 	EXPECT_EQ(VFIOEXT_OUTCOME_SIGNALED, self->event.outcome);
 }
@@ -117,14 +115,14 @@ TEST_F(hotplug, not_viable)
 {
 	struct vfioext_device *device;
 
-	bind_device(FIRST);
+	bind_device(PAIR);
 	/* pci-stub is harmless; a driver that does DMA for the kernel is not. */
-	run("modprobe -q uio_pci_generic && echo uio_pci_generic > /sys/bus/pci/devices/" SECOND "/driver_override && echo " SECOND " > /sys/bus/pci/drivers_probe");
-	EXPECT_EQ(-EBUSY, vfioext_device_open(self->ctx, FIRST, NULL, &device));
-	EXPECT_NE(NULL, strstr(vfioext_message(self->ctx), SECOND));
+	run("modprobe -q uio_pci_generic && echo uio_pci_generic > /sys/bus/pci/devices/" PAIR2 "/driver_override && echo " PAIR2 " > /sys/bus/pci/drivers_probe");
+	EXPECT_EQ(-EBUSY, vfioext_device_open(self->ctx, PAIR, NULL, &device));
+	EXPECT_NE(NULL, strstr(vfioext_message(self->ctx), PAIR2));
 	EXPECT_NE(NULL, strstr(vfioext_message(self->ctx), "uio_pci_generic"));
-	unbind_driver(SECOND);
-	unbind_driver(FIRST);
+	unbind_driver(PAIR2);
+	unbind_driver(PAIR);
 }
 
 static void *close_later(void *device)

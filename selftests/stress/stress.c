@@ -31,7 +31,7 @@
 #define UUID "83b8f4f2-509f-382f-3c1e-e6bfe0fa300"
 #define MDEV_TYPE "/sys/class/mdev_bus/vfioext_mdev/mdev_supported_types/vfioext_mdev-sparse"
 
-static const char *const pci_devices[] = { EDU, "0000:01:01.0", "0000:01:02.0", "0000:02:00.0" };
+static const char *const pci_devices[] = { EDU, PAIR, PAIR2, "0000:02:00.0" };
 static const char *const mdevs[] = { UUID "1", UUID "2", UUID "3" };
 
 #define NR(array) (sizeof(array) / sizeof((array)[0]))
@@ -177,7 +177,10 @@ static void work_mdev(struct vfioext *ctx)
 
 static void work_consumer(struct vfioext *ctx)
 {
-	struct consumer_map map = { .iova = 0x100000 * (1 + pick(4)), .size = 4096 };
+	struct consumer_map map = {
+		.iova = 0x100000 * (1 + pick(4)), .size = 4096,
+		.flags = CONSUMER_MAP_READ | CONSUMER_MAP_WRITE,
+	};
 	void *page = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	int consumer = open("/dev/vfioext_consumer", O_RDWR | O_CLOEXEC);
 	struct vfioext_device *device = NULL;

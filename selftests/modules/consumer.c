@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * An in-kernel consumer of VFIO groups, in the style of KVM on POWER: user space
- * hands it a group file, it holds the group, and maps memory into the group's
- * IOMMU domain without a trip to user space. When the device is to be taken
+ * hands it a group file, it holds the group, and maps memory for the group's devices
+ * without a trip to user space (how is consumer_iommu.h's affair). When the device is to be taken
  * back it unmaps everything and lets go, or refuses, if a test told it to.
  */
 #include <linux/file.h>
@@ -19,7 +19,7 @@
 #include <linux/uaccess.h>
 #include <linux/vfioext.h>
 
-#include "compat.h"
+#include "consumer_iommu.h"
 #include "vfioext_consumer.h"
 
 #define BENCH_MAX 10000000
@@ -27,6 +27,7 @@
 struct consumer_mapping {
 	struct list_head node;
 	u64 iova;
+	u32 flags;
 	size_t nr_pages;
 	struct page *pages[];
 };
@@ -35,7 +36,7 @@ struct consumer {
 	struct list_head node;
 	struct mutex lock; /* everything, and the get with the recording of its result */
 	struct vfio_group *group;
-	struct iommu_domain *domain; /* NULL if there is none to map in */
+	struct consumer_iommu iommu;
 	struct list_head mappings;
 	bool refuse;
 	struct consumer_status status;
@@ -47,13 +48,14 @@ static DEFINE_MUTEX(consumers_lock);
 
 static void mapping_free(struct consumer_mapping *mapping)
 {
-	unpin_user_pages_dirty_lock(mapping->pages, mapping->nr_pages, true);
+	unpin_user_pages_dirty_lock(mapping->pages, mapping->nr_pages,
+				    mapping->flags & CONSUMER_MAP_WRITE);
 	kvfree(mapping);
 }
 
 static void consumer_unmap(struct consumer *consumer, struct consumer_mapping *mapping)
 {
-	iommu_unmap(consumer->domain, mapping->iova, mapping->nr_pages * PAGE_SIZE);
+	consumer_iommu_unmap(&consumer->iommu, mapping->iova, mapping->nr_pages);
 	list_del(&mapping->node);
 	consumer->status.maps--;
 	mapping_free(mapping);
@@ -66,9 +68,9 @@ static void consumer_detach(struct consumer *consumer)
 	lockdep_assert_held(&consumer->lock);
 	list_for_each_entry_safe(mapping, next, &consumer->mappings, node)
 		consumer_unmap(consumer, mapping);
+	consumer_iommu_put(&consumer->iommu);
 	vfio_group_put_external_user(consumer->group);
 	consumer->group = NULL;
-	consumer->domain = NULL;
 	consumer->status.attached = 0;
 }
 
@@ -82,18 +84,16 @@ static int is_in_group(struct device *dev, const void *id)
 }
 
 /*
- * Any PCI device of the group leads to the domain they share. It may leave the
- * group at any time; the domain stays for as long as the group is held. A group
- * of mdevs has none, and nothing to map.
+ * Any PCI device of the group leads to what they all map in. It may leave the group at
+ * any time. A group of mdevs has none, and nothing to map.
  */
-static struct iommu_domain *domain_of_group(struct vfio_group *group)
+static void find_iommu(struct consumer *consumer, struct vfio_group *group)
 {
 	int id = vfio_external_user_iommu_id(group);
 	struct device *dev = bus_find_device(&pci_bus_type, NULL, &id, is_in_group);
-	struct iommu_domain *domain = dev ? iommu_get_domain_for_dev(dev) : NULL;
 
+	consumer_iommu_get(&consumer->iommu, dev);
 	put_device(dev);
-	return domain && domain->type == IOMMU_DOMAIN_UNMANAGED ? domain : NULL;
 }
 
 /* Record a group that was got, or pass its error on. */
@@ -101,7 +101,7 @@ static long consumer_attached(struct consumer *consumer, struct vfio_group *grou
 {
 	if (IS_ERR(group))
 		return PTR_ERR(group);
-	consumer->domain = domain_of_group(group);
+	find_iommu(consumer, group);
 	consumer->group = group;
 	consumer->status.attached = 1;
 	return vfio_external_user_iommu_id(group);
@@ -171,28 +171,47 @@ static int check_map(struct consumer *consumer, const struct consumer_map *map)
 	u64 end;
 
 	if (!PAGE_ALIGNED(map->vaddr) || !PAGE_ALIGNED(map->iova) || !PAGE_ALIGNED(map->size) ||
-	    !map->size || check_add_overflow(map->iova, map->size, &end))
+	    !map->size || check_add_overflow(map->iova, map->size, &end) || map->reserved ||
+	    !map->flags || map->flags & ~(CONSUMER_MAP_READ | CONSUMER_MAP_WRITE))
 		return -EINVAL;
 	if (map->size / PAGE_SIZE > CONSUMER_MAP_PAGES_MAX ||
 	    consumer->status.maps >= CONSUMER_MAPS_MAX)
 		return -E2BIG;
 	if (find_overlap(consumer, map->iova, map->size))
 		return -EEXIST;
-	return 0;
+	return consumer_iommu_check(&consumer->iommu, map->iova, map->size);
 }
 
-/* Map page by page; what vfio's owner has mapped there already is an error. */
-static int map_pages(struct iommu_domain *domain, struct consumer_mapping *mapping)
+/* The caller's memory, which the device is to be allowed no more than the caller is. */
+static struct consumer_mapping *pin_memory(const struct consumer_map *map)
+{
+	size_t nr = map->size / PAGE_SIZE;
+	struct consumer_mapping *mapping;
+	long pinned;
+
+	mapping = kvzalloc(struct_size(mapping, pages, nr), GFP_KERNEL_ACCOUNT);
+	if (!mapping)
+		return ERR_PTR(-ENOMEM);
+	mapping->iova = map->iova;
+	mapping->flags = map->flags;
+	pinned = pin_user_pages_fast(map->vaddr, nr, FOLL_LONGTERM |
+				     (map->flags & CONSUMER_MAP_WRITE ? FOLL_WRITE : 0),
+				     mapping->pages);
+	mapping->nr_pages = max(pinned, 0L);
+	if (mapping->nr_pages == nr)
+		return mapping;
+	mapping_free(mapping);
+	return ERR_PTR(pinned < 0 ? pinned : -EFAULT);
+}
+
+static int map_pages(struct consumer_iommu *iommu, struct consumer_mapping *mapping)
 {
 	size_t i;
 	int ret;
 
 	for (i = 0; i < mapping->nr_pages; i++) {
-		u64 iova = mapping->iova + i * PAGE_SIZE;
-
-		ret = iommu_iova_to_phys(domain, iova) ? -EEXIST :
-		      compat_iommu_map(domain, iova, page_to_phys(mapping->pages[i]), PAGE_SIZE,
-				       IOMMU_READ | IOMMU_WRITE | IOMMU_CACHE);
+		ret = consumer_iommu_map(iommu, mapping->iova + i * PAGE_SIZE, mapping->pages[i],
+					 mapping->flags);
 		if (ret)
 			goto err_unmap;
 	}
@@ -200,7 +219,7 @@ static int map_pages(struct iommu_domain *domain, struct consumer_mapping *mappi
 
 err_unmap:
 	if (i)
-		iommu_unmap(domain, mapping->iova, i * PAGE_SIZE);
+		consumer_iommu_unmap(iommu, mapping->iova, i);
 	return ret;
 }
 
@@ -208,36 +227,24 @@ static long consumer_map(struct consumer *consumer, const struct consumer_map __
 {
 	struct consumer_mapping *mapping;
 	struct consumer_map map;
-	long pinned, ret;
+	int ret;
 
 	if (copy_from_user(&map, arg, sizeof(map)))
 		return -EFAULT;
-	if (!consumer->domain)
-		return -ENXIO;
 	ret = check_map(consumer, &map);
 	if (ret)
 		return ret;
-
-	mapping = kvzalloc(struct_size(mapping, pages, map.size / PAGE_SIZE), GFP_KERNEL_ACCOUNT);
-	if (!mapping)
-		return -ENOMEM;
-	mapping->iova = map.iova;
-	pinned = pin_user_pages_fast(map.vaddr, map.size / PAGE_SIZE, FOLL_WRITE | FOLL_LONGTERM,
-				     mapping->pages);
-	mapping->nr_pages = max(pinned, 0L);
-	ret = pinned < 0 ? pinned : -EFAULT;
-	if (mapping->nr_pages != map.size / PAGE_SIZE)
-		goto err_free;
-	ret = map_pages(consumer->domain, mapping);
-	if (ret)
-		goto err_free;
+	mapping = pin_memory(&map);
+	if (IS_ERR(mapping))
+		return PTR_ERR(mapping);
+	ret = map_pages(&consumer->iommu, mapping);
+	if (ret) {
+		mapping_free(mapping);
+		return ret;
+	}
 	list_add(&mapping->node, &consumer->mappings);
 	consumer->status.maps++;
 	return 0;
-
-err_free:
-	mapping_free(mapping);
-	return ret;
 }
 
 static long consumer_unmap_ioctl(struct consumer *consumer, const struct consumer_map __user *arg)
@@ -312,6 +319,48 @@ static long consumer_bench(struct consumer_bench __user *arg)
 	return ret;
 }
 
+/* As often as is told, what a hypercall of a guest would have done. */
+static int bench_map(struct consumer_iommu *iommu, struct consumer_mapping *mapping,
+		     struct consumer_bench_map *bench)
+{
+	ktime_t begun = ktime_get();
+	int ret = 0;
+	u32 i;
+
+	for (i = 0; !ret && i < bench->iterations; i++) {
+		ret = map_pages(iommu, mapping);
+		if (!ret)
+			consumer_iommu_unmap(iommu, mapping->iova, mapping->nr_pages);
+		if (!(i % 1024))
+			cond_resched();
+	}
+	bench->ns = ktime_to_ns(ktime_sub(ktime_get(), begun));
+	return ret;
+}
+
+static long consumer_bench_map(struct consumer *consumer, struct consumer_bench_map __user *arg)
+{
+	struct consumer_mapping *mapping;
+	struct consumer_bench_map bench;
+	int ret;
+
+	if (copy_from_user(&bench, arg, sizeof(bench)))
+		return -EFAULT;
+	if (!bench.iterations || bench.iterations > BENCH_MAX || bench.reserved)
+		return -EINVAL;
+	ret = check_map(consumer, &bench.map);
+	if (ret)
+		return ret;
+	mapping = pin_memory(&bench.map);
+	if (IS_ERR(mapping))
+		return PTR_ERR(mapping);
+	ret = bench_map(&consumer->iommu, mapping, &bench);
+	mapping_free(mapping);
+	if (!ret && copy_to_user(arg, &bench, sizeof(bench)))
+		ret = -EFAULT;
+	return ret;
+}
+
 static long consumer_locked_ioctl(struct consumer *consumer, unsigned int cmd, unsigned long arg)
 {
 	void __user *user = (void __user *)arg;
@@ -332,6 +381,8 @@ static long consumer_locked_ioctl(struct consumer *consumer, unsigned int cmd, u
 		return consumer_map(consumer, user);
 	case CONSUMER_UNMAP:
 		return consumer_unmap_ioctl(consumer, user);
+	case CONSUMER_BENCH_MAP:
+		return consumer_bench_map(consumer, user);
 	case CONSUMER_REFUSE:
 		consumer->refuse = arg;
 		return 0;

@@ -1,0 +1,189 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* Memory for devices on POWER: registered, and mapped in windows. */
+#include <errno.h>
+#include <linux/vfio.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "kselftest_harness.h"
+
+#include "../lib/test.h"
+
+#define PAGE ((size_t)getpagesize())
+#define PAGES 16
+#define BASE 0x100000ULL
+
+/* So many of these fill the first window, which is of 1 GiB or 2. */
+#define PIECE (64ULL << 20)
+#define PIECES_MAX 40
+
+FIXTURE(spapr) {
+	struct vfioext *ctx;
+	struct vfioext_device *device;
+	struct vfioext_container *container;
+	struct vfioext_dma_limits limits;
+	uint8_t *memory;
+	long locked;
+};
+
+static long locked_kb(void)
+{
+	FILE *file = fopen("/proc/self/status", "r");
+	char line[128];
+	long kb = -1;
+
+	while (file && fgets(line, sizeof(line), file))
+		if (sscanf(line, "VmLck: %ld", &kb) == 1)
+			break;
+	fclose(file);
+	return kb;
+}
+
+static int map(FIXTURE_DATA(spapr) *self, size_t page, size_t nr, uint64_t iova)
+{
+	return vfioext_dma_map(self->container, self->memory + page * PAGE, nr * PAGE,
+			       VFIOEXT_DMA_FIXED, &iova);
+}
+
+FIXTURE_SETUP(spapr)
+{
+	memset(self, 0, sizeof(*self));
+	bind_device(EDU);
+	self->ctx = test_context();
+	ASSERT_EQ(0, vfioext_device_open(self->ctx, EDU, NULL, &self->device));
+	self->container = vfioext_device_container(self->device);
+	self->memory = mmap(NULL, PAGES * PAGE, PROT_READ | PROT_WRITE,
+			    MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	ASSERT_NE(MAP_FAILED, (void *)self->memory);
+	/* The first mapping makes the first window, whose table counts as locked. */
+	ASSERT_EQ(0, map(self, 0, 1, BASE));
+	ASSERT_EQ(0, vfioext_dma_unmap(self->container, BASE, PAGE));
+	self->locked = locked_kb();
+}
+
+FIXTURE_TEARDOWN(spapr)
+{
+	EXPECT_EQ(0, vfioext_dma_unmap_all(self->container));
+	EXPECT_EQ(self->locked, locked_kb());
+	vfioext_device_close(self->device);
+	vfioext_free(self->ctx);
+}
+
+TEST_F(spapr, window)
+{
+	ASSERT_EQ(0, vfioext_dma_get_limits(self->container, &self->limits));
+	ASSERT_EQ(1, self->limits.nr_ranges);
+	EXPECT_EQ(4096, self->limits.page_sizes);
+	EXPECT_LE(1ULL << 30, self->limits.ranges[0].last - self->limits.ranges[0].start + 1);
+	EXPECT_EQ(0, map(self, 0, 1, self->limits.ranges[0].start));
+	EXPECT_EQ(0, map(self, 1, 1, self->limits.ranges[0].last + 1 - PAGE));
+	EXPECT_EQ(-EEXIST, map(self, 2, 1, self->limits.ranges[0].start));
+	EXPECT_EQ(-EINVAL, map(self, 2, 1, BASE + PAGE / 2));
+}
+
+TEST_F(spapr, dma)
+{
+	ASSERT_EQ(0, map(self, 0, 1, BASE));
+	EXPECT_LT(self->locked, locked_kb());
+	EXPECT_TRUE(edu_sees(self->device, self->memory, BASE, 0x11));
+	ASSERT_EQ(0, vfioext_dma_unmap(self->container, BASE, PAGE));
+	EXPECT_FALSE(edu_sees(self->device, self->memory, BASE, 0x22));
+}
+
+/* Memory is registered once, however often it is mapped, and whichever goes first. */
+TEST_F(spapr, mapped_twice)
+{
+	ASSERT_EQ(0, map(self, 0, 1, BASE));
+	ASSERT_EQ(0, map(self, 0, 1, BASE + PAGE));
+	EXPECT_EQ(self->locked + (long)PAGE / 1024, locked_kb());
+	EXPECT_TRUE(edu_sees(self->device, self->memory, BASE, 0x11));
+	EXPECT_TRUE(edu_sees(self->device, self->memory, BASE + PAGE, 0x12));
+	ASSERT_EQ(0, vfioext_dma_unmap(self->container, BASE, PAGE));
+	EXPECT_TRUE(edu_sees(self->device, self->memory, BASE + PAGE, 0x13));
+	ASSERT_EQ(0, vfioext_dma_unmap(self->container, BASE + PAGE, PAGE));
+	EXPECT_EQ(self->locked, locked_kb());
+}
+
+/* The kernel registers no memory that overlaps other that is. */
+TEST_F(spapr, memory_that_overlaps)
+{
+	ASSERT_EQ(0, map(self, 2, 4, BASE));
+	ASSERT_EQ(0, map(self, 8, 2, BASE + 0x100000));
+	ASSERT_EQ(0, map(self, 0, PAGES, BASE + 0x200000));
+	ASSERT_EQ(0, map(self, 5, 4, BASE + 0x400000));
+	EXPECT_EQ(self->locked + PAGES * (long)PAGE / 1024, locked_kb());
+	ASSERT_EQ(0, vfioext_dma_unmap(self->container, BASE, 4 * PAGE));
+	ASSERT_EQ(0, vfioext_dma_unmap(self->container, BASE + 0x200000, PAGES * PAGE));
+	EXPECT_TRUE(edu_sees(self->device, self->memory + 5 * PAGE, BASE + 0x400000, 0x31));
+	EXPECT_TRUE(edu_sees(self->device, self->memory + 8 * PAGE, BASE + 0x400000 + 3 * PAGE, 0x32));
+	EXPECT_TRUE(edu_sees(self->device, self->memory + 9 * PAGE, BASE + 0x100000 + PAGE, 0x33));
+}
+
+TEST_F(spapr, several_unmapped_at_once)
+{
+	ASSERT_EQ(0, map(self, 0, 2, BASE));
+	ASSERT_EQ(0, map(self, 2, 1, BASE + 2 * PAGE));
+	ASSERT_EQ(0, map(self, 3, 1, BASE + 8 * PAGE));
+	ASSERT_EQ(-EINVAL, vfioext_dma_unmap(self->container, BASE, PAGE));
+	ASSERT_EQ(0, vfioext_dma_unmap(self->container, BASE, 8 * PAGE));
+	EXPECT_EQ(self->locked + (long)PAGE / 1024, locked_kb());
+	EXPECT_FALSE(edu_sees(self->device, self->memory, BASE, 0x41));
+	EXPECT_TRUE(edu_sees(self->device, self->memory + 3 * PAGE, BASE + 8 * PAGE, 0x42));
+}
+
+TEST_F(spapr, memory_that_cannot_be_had)
+{
+	uint8_t *none = mmap(NULL, PAGE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	uint64_t iova = BASE;
+
+	EXPECT_GT(0, vfioext_dma_map(self->container, none, PAGE, VFIOEXT_DMA_FIXED, &iova));
+	EXPECT_EQ(self->locked, locked_kb());
+	EXPECT_EQ(0, map(self, 0, 1, BASE));
+}
+
+/* When the first window is full there is another. */
+TEST_F(spapr, second_window)
+{
+	uint8_t *memory = mmap(NULL, PIECE, PROT_READ | PROT_WRITE,
+			       MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	uint64_t iova = 0, first_last;
+	int i;
+
+	/* The table of the second counts, too. */
+	ASSERT_EQ(0, vfioext_dma_get_limits(self->container, &self->limits));
+	first_last = self->limits.ranges[0].last;
+	for (i = 0; i < PIECES_MAX && iova <= first_last; i++)
+		ASSERT_EQ(0, vfioext_dma_map(self->container, memory, PIECE, 0, &iova));
+	EXPECT_LT(first_last, iova);
+	ASSERT_EQ(0, vfioext_dma_get_limits(self->container, &self->limits));
+	ASSERT_EQ(2, self->limits.nr_ranges);
+	EXPECT_LE(self->limits.ranges[1].start, iova);
+	EXPECT_EQ(0, vfioext_dma_unmap_all(self->container));
+	self->locked = locked_kb();
+	EXPECT_EQ(0, vfioext_dma_map(self->container, memory, PIECE, VFIOEXT_DMA_FIXED, &iova));
+	EXPECT_EQ(self->locked + (long)(PIECE / 1024), locked_kb());
+}
+
+/* The kernel maps for the process that began alone. */
+TEST_F(spapr, another_process)
+{
+	int status;
+	pid_t child;
+
+	ASSERT_EQ(0, map(self, 0, 1, BASE));
+	child = fork();
+	if (!child)
+		_exit(-map(self, 1, 1, BASE + PAGE));
+	ASSERT_EQ(child, waitpid(child, &status, 0));
+	EXPECT_EQ(EPERM, WEXITSTATUS(status));
+	EXPECT_TRUE(edu_sees(self->device, self->memory, BASE, 0x51));
+}
+
+int main(int argc, char **argv)
+{
+	run("modprobe vfio-pci");
+	return test_harness_run(argc, argv);
+}
