@@ -27,21 +27,31 @@ static bool may_lack_iommu(struct vfioext *ctx)
 	       allowed[0] == 'Y';
 }
 
+static int fail_no_group(struct vfioext *ctx, const struct vfioext_device_info *info)
+{
+	return context_fail(ctx, -EOPNOTSUPP, "%s has no IOMMU group; is the IOMMU on?", info->name);
+}
+
 static int check_driver(struct vfioext *ctx, const struct vfioext_device_info *info,
 			const char *driver)
 {
 	if (strcmp(info->bus, "pci"))
 		return context_fail(ctx, -EOPNOTSUPP,
 				    "%s is an mdev, whose driver is its parent's", info->name);
-	if (info->group < 0 && !may_lack_iommu(ctx))
-		return context_fail(ctx, -EOPNOTSUPP, "%s has no IOMMU group; is the IOMMU on?",
-				    info->name);
+	/* Elsewhere than on PCs a device gets its group with its first driver, which this may be. */
+	if (info->group < 0 && info->driver[0] && !may_lack_iommu(ctx))
+		return fail_no_group(ctx, info);
 	if (!strcmp(info->driver, driver))
 		return context_fail(ctx, -EALREADY, "%s is bound to %s already", info->name, driver);
 	if (!driver[0] || strchr(driver, '/') || !sysfs_exists(ctx, "bus/pci/drivers/%s", driver))
 		return context_fail(ctx, -ENOENT, "there is no PCI driver %.64s; modprobe it first",
 				    driver);
 	return 0;
+}
+
+static bool has_group(struct vfioext *ctx, const struct vfioext_device_info *info)
+{
+	return sysfs_exists(ctx, "bus/pci/devices/%s/iommu_group", info->name);
 }
 
 static int probe(struct vfioext *ctx, const struct vfioext_device_info *info, const char *driver)
@@ -55,6 +65,8 @@ static int probe(struct vfioext *ctx, const struct vfioext_device_info *info, co
 				      info->name);
 	if (ret && ret != -ENOENT)
 		return context_fail(ctx, ret, "probing %s: %s", info->name, strerror(-ret));
+	if ((ret || strcmp(bound, driver)) && info->group < 0 && !has_group(ctx, info))
+		return fail_no_group(ctx, info);
 	if (ret || strcmp(bound, driver))
 		return context_fail(ctx, -EIO, "%s did not take %s; the kernel log says why", driver,
 				    info->name);

@@ -154,8 +154,7 @@ TEST_F(edu, dma_both_ways)
 TEST_F(edu, dma_to_nowhere)
 {
 	memset(self->memory, 0x5a, BUFFER_SIZE);
-	ASSERT_EQ(0, vfioext_dma_unmap(vfioext_device_container(self->device), self->iova,
-				       BUFFER_SIZE));
+	ASSERT_EQ(0, vfioext_dma_unmap_all(vfioext_device_container(self->device)));
 	start_dma(self->bar, DEVICE_BUFFER, self->iova, DMA_TO_MEMORY);
 	ASSERT_EQ(DMA_DONE, interrupted(self));
 	EXPECT_EQ(0x5a, self->memory[0]);

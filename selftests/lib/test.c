@@ -357,9 +357,9 @@ void load_kvm(void)
 {
 	int kvm, machine;
 
-#ifdef __powerpc64__
+#if defined(__powerpc64__)
 	run("modprobe kvm-hv");
-#else
+#elif defined(__x86_64__)
 	run("modprobe kvm-amd");
 #endif
 	kvm = open("/dev/kvm", O_RDWR | O_CLOEXEC);

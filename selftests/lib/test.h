@@ -28,8 +28,13 @@
 #else
 #define EDU2 "0000:00:13.0"
 #define TESTDEV "0000:00:04.0"
+#ifdef __aarch64__
+#define PAIR "0000:00:14.0"
+#define PAIR2 "0000:00:14.1"
+#else
 #define PAIR "0000:01:01.0"
 #define PAIR2 "0000:01:02.0"
+#endif
 #define IOMMU VFIO_TYPE1v2_IOMMU
 #endif
 
