@@ -16,7 +16,7 @@ help:
 	@echo 'make all             build modules, libraries, tool and tests'
 	@echo 'make demo            take devices back from their holders, in a VM'
 	@echo 'make check           everything that is tested, and lint [KERNELS=] [SUITES=]'
-	@echo 'make check-matrix    the same on 6.1, 6.12, 7.2, debug and kcsan, and stress'
+	@echo 'make check-matrix    the same on all kernels, POWER and Arm too, and stress'
 	@echo 'make stress          everything at once, at random [SECONDS=120] [SEED=] [KERNEL=]'
 	@echo 'make fuzz            what reads input, with all it does not expect [SECONDS=600] [SEED=]'
 	@echo 'make coverage        which lines the tests run, on KERNEL=debug'
@@ -70,7 +70,7 @@ fuzz: all
 		"build/selftests/fuzz/netlink $(SECONDS) $(SEED)"
 
 check-matrix:
-	@STRESS=1 $(MAKE) --no-print-directory check KERNELS="6.1 6.12 7.2 debug kcsan"
+	@STRESS=1 $(MAKE) --no-print-directory check KERNELS="6.1 6.12 7.2 debug kcsan ppc64le ppc64le-64k arm64"
 
 coverage:
 	@selftests/coverage

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* Removals that hardware, or a physical function, begins; and groups of several. */
+/* Removals that hardware, or a physical function, begins; and what unbinds. */
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -55,12 +55,6 @@ TEST_F(hotplug, hot_unplug)
 	EXPECT_EQ(VFIOEXT_OUTCOME_SIGNALED, self->event.outcome);
 }
 
-static void unbind_driver(const char *device)
-{
-	try_run("[ ! -e /sys/bus/pci/devices/%s/driver ] || echo %s > /sys/bus/pci/devices/%s/driver/unbind",
-		device, device, device);
-}
-
 /* A virtual function that is held, when its physical function wants it back. */
 TEST_F(hotplug, sriov_numvfs)
 {
@@ -85,44 +79,7 @@ TEST_F(hotplug, sriov_numvfs)
 	EXPECT_EQ(SIGBUS, holder_wait(&self->holder, 3000));
 	EXPECT_TRUE(unbind_wait(child, 3000));
 	ASSERT_TRUE(wait_event(self->events, vf, VFIOEXT_EVENT_REMOVAL_DONE, 1000, &self->event));
-	unbind_driver(PF);
-}
-
-/* Two devices of one group go at once, each with a holder of its own group file. */
-TEST_F(hotplug, two_of_one_group)
-{
-	pid_t first, second;
-
-	bind_device(PAIR);
-	bind_device(PAIR2);
-	self->holder = holder_start(PAIR, HOLDER_STUBBORN);
-	first = unbind_start(PAIR);
-	second = unbind_start(PAIR2);
-	/* Nobody has the second open: it need not wait. */
-	EXPECT_TRUE(unbind_wait(second, 300));
-	EXPECT_EQ(SIGBUS, holder_wait(&self->holder, 2000));
-	EXPECT_TRUE(unbind_wait(first, 1000));
-	EXPECT_TRUE(wait_event(self->events, PAIR2, VFIOEXT_EVENT_REMOVAL_DONE, 1000,
-			       &self->event));
-	EXPECT_EQ(VFIOEXT_OUTCOME_UNHELD, self->event.outcome);
-	EXPECT_TRUE(wait_event(self->events, PAIR, VFIOEXT_EVENT_REMOVAL_DONE, 1000,
-			       &self->event));
-	EXPECT_EQ(VFIOEXT_OUTCOME_SIGNALED, self->event.outcome);
-}
-
-/* A group that a driver keeps from being viable: who does is named. */
-TEST_F(hotplug, not_viable)
-{
-	struct vfioext_device *device;
-
-	bind_device(PAIR);
-	/* pci-stub is harmless; a driver that does DMA for the kernel is not. */
-	run("modprobe -q uio_pci_generic && echo uio_pci_generic > /sys/bus/pci/devices/" PAIR2 "/driver_override && echo " PAIR2 " > /sys/bus/pci/drivers_probe");
-	EXPECT_EQ(-EBUSY, vfioext_device_open(self->ctx, PAIR, NULL, &device));
-	EXPECT_NE(NULL, strstr(vfioext_message(self->ctx), PAIR2));
-	EXPECT_NE(NULL, strstr(vfioext_message(self->ctx), "uio_pci_generic"));
-	unbind_driver(PAIR2);
-	unbind_driver(PAIR);
+	run("echo " PF " > /sys/bus/pci/devices/" PF "/driver/unbind");
 }
 
 static void *close_later(void *device)
