@@ -155,6 +155,7 @@ int main(void)
 
 	run("modprobe vfio-pci && modprobe vfioext && modprobe vfioext_consumer");
 	open_owner(&owner, ctx);
+	printf("| what | ours | beside | theirs | ratio, median (spread) |\n|---|---|---|---|---|\n");
 	for (i = 0; i < REPETITIONS; i++) {
 		ioctls.ours[i] = in_kernel(&owner);
 		trips.ours[i] = ioctls.ours[i];

@@ -26,7 +26,7 @@
 #define DEVICES 100
 
 static double seconds;
-static char directory[] = "/tmp/vfioext-bench-XXXXXX";
+static const char *directory;
 static char path[64];
 
 static int connect_to(int nr)
@@ -273,10 +273,13 @@ int main(int argc, char **argv)
 {
 	cpu_set_t cpus;
 
-	seconds = argc > 1 ? atof(argv[1]) : 1;
+	if (argc != 3)
+		errx(1, "usage: %s SECONDS DIRECTORY", argv[0]);
+	seconds = atof(argv[1]);
+	directory = argv[2];
 	CPU_ZERO(&cpus);
 	CPU_SET(0, &cpus);
-	if (sched_setaffinity(0, sizeof(cpus), &cpus) || !mkdtemp(directory))
+	if (sched_setaffinity(0, sizeof(cpus), &cpus))
 		err(1, "setting up");
 	memory = memfd_create("bench", MFD_CLOEXEC);
 	if (memory < 0 || ftruncate(memory, 0x10000))
