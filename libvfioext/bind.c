@@ -38,7 +38,7 @@ static int check_driver(struct vfioext *ctx, const struct vfioext_device_info *i
 	if (strcmp(info->bus, "pci"))
 		return context_fail(ctx, -EOPNOTSUPP,
 				    "%s is an mdev, whose driver is its parent's", info->name);
-	/* Elsewhere than on PCs a device gets its group with its first driver, which this may be. */
+	/* With a device tree a device gets its group with its first driver, maybe this one. */
 	if (info->group < 0 && info->driver[0] && !may_lack_iommu(ctx))
 		return fail_no_group(ctx, info);
 	if (!strcmp(info->driver, driver))

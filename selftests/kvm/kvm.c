@@ -9,36 +9,10 @@
 
 #include "kselftest_harness.h"
 
+#include "../lib/kvm_fixture.h"
 #include "../lib/test.h"
 
 #define OTHER TESTDEV
-
-FIXTURE(kvm) {
-	struct vfioext *ctx;
-	struct vfioext_events *events;
-	struct vfioext_event event;
-	struct vfioext_device_info info;
-	struct vfioext_holders holders;
-	struct holder_process machine;
-};
-
-FIXTURE_SETUP(kvm)
-{
-	memset(self, 0, sizeof(*self));
-	bind_device(EDU);
-	self->ctx = test_context();
-	set_policy(self->ctx, 400, 500, 1000, VFIOEXT_ACTION_SIGBUS);
-	ASSERT_EQ(0, vfioext_find_device(self->ctx, EDU, &self->info));
-	ASSERT_EQ(0, vfioext_events_open(&self->events, VFIOEXT_EVENTS_REMOVAL, -1));
-}
-
-FIXTURE_TEARDOWN(kvm)
-{
-	holder_kill(&self->machine);
-	vfioext_holders_release(&self->holders);
-	vfioext_events_close(self->events);
-	vfioext_free(self->ctx);
-}
 
 /*
  * A virtual machine that is given the group of a device, and whose process keeps
@@ -73,21 +47,11 @@ static struct holder_process start_machine(const char *device, bool keep)
 	return holder_run(run_machine, &machine);
 }
 
-#define expect_holder(pid_, groups_, devices_) do { \
-	const struct vfioext_holder *holder = self->holders.list; \
-	ASSERT_EQ(1, self->holders.nr); \
-	EXPECT_EQ(pid_, holder->pid); \
-	EXPECT_EQ(groups_, holder->group_fds); \
-	EXPECT_EQ(devices_, holder->device_fds); \
-	EXPECT_EQ(1, holder->kvm_fds); \
-	EXPECT_EQ(0, self->holders.unaccounted); \
-} while (0)
-
 TEST_F(kvm, machine_that_keeps_its_files)
 {
 	self->machine = start_machine(EDU, true);
 	ASSERT_EQ(0, vfioext_device_holders(self->ctx, EDU, &self->holders));
-	expect_holder(self->machine.pid, 1, 1);
+	expect_holder(1, 1);
 	ASSERT_EQ(0, try_run("vfioext unbind --timeout 0.2 --action sigbus " EDU));
 	EXPECT_EQ(SIGBUS, holder_wait(&self->machine, 1000));
 }
@@ -97,7 +61,7 @@ TEST_F(kvm, group_that_kvm_alone_keeps)
 {
 	self->machine = start_machine(EDU, false);
 	ASSERT_EQ(0, vfioext_group_holders(self->ctx, self->info.group, &self->holders));
-	expect_holder(self->machine.pid, 0, 0);
+	expect_holder(0, 0);
 	ASSERT_TRUE(unbind_wait(unbind_start(EDU), 1000));
 	ASSERT_TRUE(wait_event(self->events, EDU, VFIOEXT_EVENT_REMOVAL_DONE, 1000, &self->event));
 	EXPECT_EQ(VFIOEXT_OUTCOME_UNHELD, self->event.outcome);
@@ -127,7 +91,7 @@ TEST_F(kvm, machines_are_told_apart)
 	other = start_machine(OTHER, true);
 	self->machine = start_machine(EDU, false);
 	ASSERT_EQ(0, vfioext_group_holders(self->ctx, self->info.group, &self->holders));
-	expect_holder(self->machine.pid, 0, 0);
+	expect_holder(0, 0);
 	holder_kill(&other);
 }
 

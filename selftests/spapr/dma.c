@@ -38,15 +38,17 @@ static long locked_kb(void)
 	while (file && fgets(line, sizeof(line), file))
 		if (sscanf(line, "VmLck: %ld", &kb) == 1)
 			break;
-	fclose(file);
+	if (file)
+		fclose(file);
 	return kb;
 }
 
-static int map(FIXTURE_DATA(spapr) *self, size_t page, size_t nr, uint64_t iova)
+static int map_at(struct vfioext_container *container, uint8_t *memory, size_t nr, uint64_t iova)
 {
-	return vfioext_dma_map(self->container, self->memory + page * PAGE, nr * PAGE,
-			       VFIOEXT_DMA_FIXED, &iova);
+	return vfioext_dma_map(container, memory, nr * PAGE, VFIOEXT_DMA_FIXED, &iova);
 }
+
+#define map(page, nr, iova) map_at(self->container, self->memory + (page) * PAGE, nr, iova)
 
 FIXTURE_SETUP(spapr)
 {
@@ -59,7 +61,7 @@ FIXTURE_SETUP(spapr)
 			    MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	ASSERT_NE(MAP_FAILED, (void *)self->memory);
 	/* The first mapping makes the first window, whose table counts as locked. */
-	ASSERT_EQ(0, map(self, 0, 1, BASE));
+	ASSERT_EQ(0, map(0, 1, BASE));
 	ASSERT_EQ(0, vfioext_dma_unmap(self->container, BASE, PAGE));
 	self->locked = locked_kb();
 }
@@ -78,15 +80,15 @@ TEST_F(spapr, window)
 	ASSERT_EQ(1, self->limits.nr_ranges);
 	EXPECT_EQ(4096, self->limits.page_sizes);
 	EXPECT_LE(1ULL << 30, self->limits.ranges[0].last - self->limits.ranges[0].start + 1);
-	EXPECT_EQ(0, map(self, 0, 1, self->limits.ranges[0].start));
-	EXPECT_EQ(0, map(self, 1, 1, self->limits.ranges[0].last + 1 - PAGE));
-	EXPECT_EQ(-EEXIST, map(self, 2, 1, self->limits.ranges[0].start));
-	EXPECT_EQ(-EINVAL, map(self, 2, 1, BASE + PAGE / 2));
+	EXPECT_EQ(0, map(0, 1, self->limits.ranges[0].start));
+	EXPECT_EQ(0, map(1, 1, self->limits.ranges[0].last + 1 - PAGE));
+	EXPECT_EQ(-EEXIST, map(2, 1, self->limits.ranges[0].start));
+	EXPECT_EQ(-EINVAL, map(2, 1, BASE + PAGE / 2));
 }
 
 TEST_F(spapr, dma)
 {
-	ASSERT_EQ(0, map(self, 0, 1, BASE));
+	ASSERT_EQ(0, map(0, 1, BASE));
 	EXPECT_LT(self->locked, locked_kb());
 	EXPECT_TRUE(edu_sees(self->device, self->memory, BASE, 0x11));
 	ASSERT_EQ(0, vfioext_dma_unmap(self->container, BASE, PAGE));
@@ -96,8 +98,8 @@ TEST_F(spapr, dma)
 /* Memory is registered once, however often it is mapped, and whichever goes first. */
 TEST_F(spapr, mapped_twice)
 {
-	ASSERT_EQ(0, map(self, 0, 1, BASE));
-	ASSERT_EQ(0, map(self, 0, 1, BASE + PAGE));
+	ASSERT_EQ(0, map(0, 1, BASE));
+	ASSERT_EQ(0, map(0, 1, BASE + PAGE));
 	EXPECT_EQ(self->locked + (long)PAGE / 1024, locked_kb());
 	EXPECT_TRUE(edu_sees(self->device, self->memory, BASE, 0x11));
 	EXPECT_TRUE(edu_sees(self->device, self->memory, BASE + PAGE, 0x12));
@@ -110,10 +112,10 @@ TEST_F(spapr, mapped_twice)
 /* The kernel registers no memory that overlaps other that is. */
 TEST_F(spapr, memory_that_overlaps)
 {
-	ASSERT_EQ(0, map(self, 2, 4, BASE));
-	ASSERT_EQ(0, map(self, 8, 2, BASE + 0x100000));
-	ASSERT_EQ(0, map(self, 0, PAGES, BASE + 0x200000));
-	ASSERT_EQ(0, map(self, 5, 4, BASE + 0x400000));
+	ASSERT_EQ(0, map(2, 4, BASE));
+	ASSERT_EQ(0, map(8, 2, BASE + 0x100000));
+	ASSERT_EQ(0, map(0, PAGES, BASE + 0x200000));
+	ASSERT_EQ(0, map(5, 4, BASE + 0x400000));
 	EXPECT_EQ(self->locked + PAGES * (long)PAGE / 1024, locked_kb());
 	ASSERT_EQ(0, vfioext_dma_unmap(self->container, BASE, 4 * PAGE));
 	ASSERT_EQ(0, vfioext_dma_unmap(self->container, BASE + 0x200000, PAGES * PAGE));
@@ -124,9 +126,9 @@ TEST_F(spapr, memory_that_overlaps)
 
 TEST_F(spapr, several_unmapped_at_once)
 {
-	ASSERT_EQ(0, map(self, 0, 2, BASE));
-	ASSERT_EQ(0, map(self, 2, 1, BASE + 2 * PAGE));
-	ASSERT_EQ(0, map(self, 3, 1, BASE + 8 * PAGE));
+	ASSERT_EQ(0, map(0, 2, BASE));
+	ASSERT_EQ(0, map(2, 1, BASE + 2 * PAGE));
+	ASSERT_EQ(0, map(3, 1, BASE + 8 * PAGE));
 	ASSERT_EQ(-EINVAL, vfioext_dma_unmap(self->container, BASE, PAGE));
 	ASSERT_EQ(0, vfioext_dma_unmap(self->container, BASE, 8 * PAGE));
 	EXPECT_EQ(self->locked + (long)PAGE / 1024, locked_kb());
@@ -141,7 +143,7 @@ TEST_F(spapr, memory_that_cannot_be_had)
 
 	EXPECT_GT(0, vfioext_dma_map(self->container, none, PAGE, VFIOEXT_DMA_FIXED, &iova));
 	EXPECT_EQ(self->locked, locked_kb());
-	EXPECT_EQ(0, map(self, 0, 1, BASE));
+	EXPECT_EQ(0, map(0, 1, BASE));
 }
 
 /* When the first window is full there is another. */
@@ -173,10 +175,10 @@ TEST_F(spapr, another_process)
 	int status;
 	pid_t child;
 
-	ASSERT_EQ(0, map(self, 0, 1, BASE));
+	ASSERT_EQ(0, map(0, 1, BASE));
 	child = fork();
 	if (!child)
-		_exit(-map(self, 1, 1, BASE + PAGE));
+		_exit(-map(1, 1, BASE + PAGE));
 	ASSERT_EQ(child, waitpid(child, &status, 0));
 	EXPECT_EQ(EPERM, WEXITSTATUS(status));
 	EXPECT_TRUE(edu_sees(self->device, self->memory, BASE, 0x51));

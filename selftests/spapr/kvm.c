@@ -14,34 +14,8 @@
 
 #include "kselftest_harness.h"
 
+#include "../lib/kvm_fixture.h"
 #include "../lib/test.h"
-
-FIXTURE(kvm_spapr) {
-	struct vfioext *ctx;
-	struct vfioext_events *events;
-	struct vfioext_event event;
-	struct vfioext_device_info info;
-	struct vfioext_holders holders;
-	struct holder_process machine;
-};
-
-FIXTURE_SETUP(kvm_spapr)
-{
-	memset(self, 0, sizeof(*self));
-	bind_device(EDU);
-	self->ctx = test_context();
-	set_policy(self->ctx, 400, 500, 1000, VFIOEXT_ACTION_SIGBUS);
-	ASSERT_EQ(0, vfioext_find_device(self->ctx, EDU, &self->info));
-	ASSERT_EQ(0, vfioext_events_open(&self->events, VFIOEXT_EVENTS_REMOVAL, -1));
-}
-
-FIXTURE_TEARDOWN(kvm_spapr)
-{
-	holder_kill(&self->machine);
-	vfioext_holders_release(&self->holders);
-	vfioext_events_close(self->events);
-	vfioext_free(self->ctx);
-}
 
 static int set_attr(int vfio, uint64_t attr, const void *value)
 {
@@ -102,17 +76,7 @@ static void run_machine(const void *data, int ready)
 		pause();
 }
 
-#define expect_holder(groups_, devices_) do { \
-	const struct vfioext_holder *holder = self->holders.list; \
-	ASSERT_EQ(1, self->holders.nr); \
-	EXPECT_EQ(self->machine.pid, holder->pid); \
-	EXPECT_EQ(groups_, holder->group_fds); \
-	EXPECT_EQ(devices_, holder->device_fds); \
-	EXPECT_EQ(1, holder->kvm_fds); \
-	EXPECT_EQ(0, self->holders.unaccounted); \
-} while (0)
-
-TEST_F(kvm_spapr, machine_that_keeps_its_files)
+TEST_F(kvm, machine_that_keeps_its_files)
 {
 	const bool keep = true;
 
@@ -124,7 +88,7 @@ TEST_F(kvm_spapr, machine_that_keeps_its_files)
 }
 
 /* Nothing hangs, for as long as the machine lives, or after it. */
-TEST_F(kvm_spapr, group_and_table_that_kvm_alone_keeps)
+TEST_F(kvm, group_and_table_that_kvm_alone_keeps)
 {
 	const bool keep = false;
 	struct vfioext_device *device;
