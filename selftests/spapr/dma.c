@@ -157,8 +157,9 @@ TEST_F(spapr, second_window)
 	/* The table of the second counts, too. */
 	ASSERT_EQ(0, vfioext_dma_get_limits(self->container, &self->limits));
 	first_last = self->limits.ranges[0].last;
-	for (i = 0; i < PIECES_MAX && iova <= first_last; i++)
+	for (i = 0; i < PIECES_MAX && iova <= first_last; i++) {
 		ASSERT_EQ(0, vfioext_dma_map(self->container, memory, PIECE, 0, &iova));
+	}
 	EXPECT_LT(first_last, iova);
 	ASSERT_EQ(0, vfioext_dma_get_limits(self->container, &self->limits));
 	ASSERT_EQ(2, self->limits.nr_ranges);
