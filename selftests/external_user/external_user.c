@@ -298,6 +298,9 @@ TEST_F(external_user, map_checks)
 	EXPECT_EQ(-EINVAL, map_for(self->consumer, page, 0x100000, 8));
 	EXPECT_EQ(-EINVAL, map_for(self->consumer, page, 0x100000 + PAGE / 2, CONSUMER_MAP_READ));
 	EXPECT_EQ(-ERANGE, map_for(self->consumer, page, -2 * PAGE, CONSUMER_MAP_READ));
+	/* It begins in the last range, and ends behind it. */
+	EXPECT_EQ(-ERANGE, map(self->consumer, page,
+			       limits.ranges[limits.nr_ranges - 1].last + 1 - PAGE, 2 * PAGE));
 	EXPECT_EQ(0, map_for(self->consumer, page, 0x100000, CONSUMER_MAP_READ));
 	EXPECT_EQ(1, status_of(self->consumer).maps);
 	EXPECT_EQ(0, detach(self->consumer));

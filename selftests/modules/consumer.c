@@ -2,8 +2,8 @@
 /*
  * An in-kernel consumer of VFIO groups, in the style of KVM on POWER: user space
  * hands it a group file, it holds the group, and maps memory for the group's devices
- * without a trip to user space (how is consumer_iommu.h's affair). When the device is to be taken
- * back it unmaps everything and lets go, or refuses, if a test told it to.
+ * without a trip to user space; how, consumer_iommu.h knows. When the device is to be
+ * taken back it unmaps everything and lets go, or refuses, if a test told it to.
  */
 #include <linux/file.h>
 #include <linux/fs.h>

@@ -38,7 +38,13 @@ void consumer_iommu_put(struct consumer_iommu *iommu)
 	}
 }
 
-/* The table of the window that all of it lies in. */
+static bool in_window(const struct iommu_table *table, u64 iova)
+{
+	return !iommu_tce_check_ioba(table->it_page_shift, table->it_offset, table->it_size,
+				     iova, 1);
+}
+
+/* The table of the window that all of it lies in. The kernel's check is of one page. */
 static struct iommu_table *find_table(struct consumer_iommu *iommu, u64 iova, u64 size)
 {
 	int i;
@@ -46,9 +52,8 @@ static struct iommu_table *find_table(struct consumer_iommu *iommu, u64 iova, u6
 	for (i = 0; i < CONSUMER_TABLES; i++) {
 		struct iommu_table *table = iommu->tables[i];
 
-		if (table && table->it_page_shift <= PAGE_SHIFT &&
-		    !iommu_tce_check_ioba(table->it_page_shift, table->it_offset, table->it_size,
-					  iova, size >> table->it_page_shift))
+		if (table && table->it_page_shift <= PAGE_SHIFT && in_window(table, iova) &&
+		    in_window(table, iova + size - IOMMU_PAGE_SIZE(table)))
 			return table;
 	}
 	return NULL;
