@@ -13,6 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "kselftest_harness.h"
@@ -27,6 +28,9 @@
 
 #define WORKERS_MAX 2
 #define LONG_MS 5000
+
+/* Threads that take turns are slow where the processors are others': it ends all the same. */
+#define ROUNDS_S 12
 
 /*
  * Threads that go on with what they do until they are told to stop.
@@ -52,6 +56,7 @@ struct crew {
 };
 
 FIXTURE(threads) {
+	time_t end;
 	struct wire_test test;
 	struct wire *wire;
 	struct vfioext_user_device *device;
@@ -73,6 +78,7 @@ FIXTURE_SETUP(threads)
 	self->device = self->test.device;
 	memset(&self->crew, 0, sizeof(self->crew));
 	self->crew.device = self->device;
+	self->end = time(NULL) + ROUNDS_S;
 	ASSERT_EQ(0, wire_negotiate(self->wire, NULL));
 }
 
@@ -146,7 +152,7 @@ TEST_F(threads, eventfds_are_replaced)
 	ASSERT_EQ(0, set_eventfd(self->wire, PROBE_VECTORS, self->fds[1]));
 	crew_begin(&self->crew, signal_on_and_on);
 	crew_begin(&self->crew, signal_on_and_on);
-	for (i = 0; i < 20000; i++) {
+	for (i = 0; i < 20000 && time(NULL) < self->end; i++) {
 		ASSERT_EQ(0, set_eventfd(self->wire, PROBE_VECTORS, self->fds[i % 2]));
 		sched_yield();
 	}
@@ -199,7 +205,7 @@ TEST_F(threads, masks)
 	self->crew.irq = PROBE_MASKABLE;
 	ASSERT_EQ(0, set_eventfd(self->wire, PROBE_MASKABLE, self->fds[0]));
 	crew_begin(&self->crew, signal_when_asked);
-	for (i = 0; i < 10000; i++) {
+	for (i = 0; i < 10000 && time(NULL) < self->end; i++) {
 		self->crew.asked++;
 		post(self->wire, NONE | MASK, PROBE_MASKABLE);
 		post(self->wire, NONE | UNMASK, PROBE_MASKABLE);
@@ -219,7 +225,7 @@ TEST_F(threads, automask)
 	ASSERT_EQ(0, vfioext_user_irq_trigger(self->device, PROBE_PIN, 0));
 	ASSERT_EQ(1, eventfd_count(self->fds[0]));
 	crew_begin(&self->crew, signal_when_asked);
-	for (i = 0; i < 10000; i++) {
+	for (i = 0; i < 10000 && time(NULL) < self->end; i++) {
 		self->crew.asked++;
 		post(self->wire, NONE | UNMASK, PROBE_PIN);
 		wire_pump(self->test.server);
@@ -250,7 +256,7 @@ TEST_F(threads, eventfds_are_taken_away)
 	self->crew.irq = PROBE_MASKABLE;
 	crew_begin(&self->crew, signal_who_listens);
 	crew_begin(&self->crew, signal_who_listens);
-	for (i = 0; i < 2000; i++) {
+	for (i = 0; i < 2000 && time(NULL) < self->end; i++) {
 		ASSERT_EQ(0, set_eventfd(self->wire, PROBE_MASKABLE, self->fds[0]));
 		ASSERT_TRUE(is_signaled(self->fds[0]));
 		if (i % 2)
@@ -269,7 +275,7 @@ TEST_F(threads, pin_is_taken_away)
 	self->crew.irq = PROBE_PIN;
 	crew_begin(&self->crew, signal_who_listens);
 	crew_begin(&self->crew, signal_who_listens);
-	for (i = 0; i < 10000; i++) {
+	for (i = 0; i < 10000 && time(NULL) < self->end; i++) {
 		ASSERT_EQ(0, set_eventfd(self->wire, PROBE_PIN, self->fds[0]));
 		ASSERT_TRUE(is_signaled(self->fds[0])) {
 			TH_LOG("round %d", i);
@@ -347,7 +353,7 @@ TEST_F(threads, memory_is_unmapped)
 
 	crew_begin(&self->crew, use_memory);
 	crew_begin(&self->crew, use_memory);
-	for (i = 0; i < 1000; i++) {
+	for (i = 0; i < 1000 && time(NULL) < self->end; i++) {
 		ASSERT_EQ(0, wire_map(self->wire, 0, PAGE, RW, self->files[i % 2], 0));
 		wait_holding(&self->crew);
 		wire_put(self->wire, VFIO_USER_DMA_UNMAP, 0, &unmap, sizeof(unmap), NULL, 0);
