@@ -65,12 +65,12 @@ static int probe(struct vfioext *ctx, const struct vfioext_device_info *info, co
 				      info->name);
 	if (ret && ret != -ENOENT)
 		return context_fail(ctx, ret, "probing %s: %s", info->name, strerror(-ret));
-	if ((ret || strcmp(bound, driver)) && info->group < 0 && !has_group(ctx, info))
+	if (!ret && !strcmp(bound, driver))
+		return 0;
+	if (info->group < 0 && !has_group(ctx, info))
 		return fail_no_group(ctx, info);
-	if (ret || strcmp(bound, driver))
-		return context_fail(ctx, -EIO, "%s did not take %s; the kernel log says why", driver,
-				    info->name);
-	return 0;
+	return context_fail(ctx, -EIO, "%s did not take %s; the kernel log says why", driver,
+			    info->name);
 }
 
 int vfioext_bind(struct vfioext *ctx, const char *name, const char *driver)

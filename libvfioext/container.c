@@ -263,8 +263,12 @@ static int attach_group(struct vfioext_container *container, struct vfioext *ctx
 	int type = container->backend == VFIOEXT_BACKEND_NOIOMMU ? VFIO_NOIOMMU_IOMMU :
 		   container->registered ? VFIO_SPAPR_TCE_v2_IOMMU : VFIO_TYPE1v2_IOMMU;
 
-	if (ioctl(group->fd, VFIO_GROUP_SET_CONTAINER, &container->fd))
+	if (ioctl(group->fd, VFIO_GROUP_SET_CONTAINER, &container->fd)) {
+		if (errno == EPERM && container->registered)
+			return context_fail(ctx, -EPERM, "group %d cannot share another's address space: on "
+					    "POWER under a hypervisor each has its own", group->id);
 		return fail_step(ctx, "VFIO_GROUP_SET_CONTAINER");
+	}
 	if (!container->ready && ioctl(container->fd, VFIO_SET_IOMMU, type)) {
 		int ret = fail_step(ctx, "VFIO_SET_IOMMU");
 

@@ -78,8 +78,10 @@ void vfioext_device_close(struct vfioext_device *device);
  *
  * Return: 0; -EBUSY if another device of the group is open; -EXDEV if one
  * container is iommufd's and the other is not, or if they are of different contexts
- * and iommufd's; or the error of the step that vfioext_message() of the device's
- * context names, and the device is where it was.
+ * and iommufd's; -EPERM on POWER under a hypervisor, where each group has an address
+ * space of its own; or the error of the step that vfioext_message() of the device's
+ * context names. The device is where it was, then; but with a VFIO container behind it
+ * that has no other device, what was mapped there is gone, as whenever the last one leaves.
  */
 int vfioext_device_move(struct vfioext_device *device, struct vfioext_container *container);
 

@@ -23,6 +23,7 @@
 FIXTURE(spapr) {
 	struct vfioext *ctx;
 	struct vfioext_device *device;
+	struct vfioext_device *other;
 	struct vfioext_container *container;
 	struct vfioext_dma_limits limits;
 	uint8_t *memory;
@@ -70,6 +71,7 @@ FIXTURE_TEARDOWN(spapr)
 {
 	EXPECT_EQ(0, vfioext_dma_unmap_all(self->container));
 	EXPECT_EQ(self->locked, locked_kb());
+	vfioext_device_close(self->other);
 	vfioext_device_close(self->device);
 	vfioext_free(self->ctx);
 }
@@ -183,6 +185,29 @@ TEST_F(spapr, another_process)
 	ASSERT_EQ(child, waitpid(child, &status, 0));
 	EXPECT_EQ(EPERM, WEXITSTATUS(status));
 	EXPECT_TRUE(edu_sees(self->device, self->memory, BASE, 0x51));
+}
+
+/* The hypervisor has a table for each group; the kernel puts no two into one. */
+TEST_F(spapr, another_group)
+{
+	struct vfioext_container *own;
+	uint64_t iova = BASE;
+
+	bind_device(EDU2);
+	ASSERT_EQ(0, vfioext_device_open(self->ctx, EDU2, NULL, &self->other));
+	own = vfioext_device_container(self->other);
+	ASSERT_EQ(0, map(0, 1, BASE));
+	ASSERT_EQ(0, vfioext_dma_map(own, self->memory + PAGE, PAGE, VFIOEXT_DMA_FIXED, &iova));
+	EXPECT_EQ(-EPERM, vfioext_device_move(self->other, self->container));
+	EXPECT_NE(NULL, strstr(vfioext_message(self->ctx), "each has its own"));
+	/* It was alone where it was, and so the mapping went. */
+	EXPECT_EQ(own, vfioext_device_container(self->other));
+	EXPECT_FALSE(edu_sees(self->other, self->memory + PAGE, BASE, 0x60));
+	ASSERT_EQ(0, vfioext_dma_map(own, self->memory + PAGE, PAGE, VFIOEXT_DMA_FIXED, &iova));
+	EXPECT_TRUE(edu_sees(self->other, self->memory + PAGE, BASE, 0x61));
+	EXPECT_TRUE(edu_sees(self->device, self->memory, BASE, 0x62));
+	vfioext_device_close(self->other);
+	self->other = NULL;
 }
 
 int main(int argc, char **argv)
