@@ -162,8 +162,8 @@ int main(void)
 		ioctls.peers[i] = by_ioctl(&owner);
 		trips.peers[i] = by_round_trip(&owner);
 	}
-	print_row("a page mapped and unmapped in the kernel", "VFIO's ioctls", "µs", &ioctls);
-	print_row("the same", "a process that is asked to", "µs", &trips);
+	print_row("a page mapped and unmapped in the kernel", "VFIO's ioctls", "us", &ioctls);
+	print_row("the same", "a process that is asked to", "us", &trips);
 	close(owner.consumer);
 	vfioext_device_close(owner.device);
 	vfioext_free(ctx);

@@ -21,7 +21,6 @@
 
 #include "../../libvfioext/region.h"
 
-#define PAGE 4096
 #define NR_REGIONS 13
 
 /* Regions are so far from each other in the file. */
@@ -47,13 +46,21 @@ enum {
 	TINY,
 };
 
+/* What the processor maps at least. */
+static size_t page;
+
+/* In pages. */
 static const struct vfio_region_sparse_mmap_area sparse_areas[] = {
-	{ 0x1000, 0x1000 }, { 0x3000, 0x2000 }, { 0x5000, 0x1000 }, { 0x7000, 0x1000 },
+	{ 1, 1 }, { 3, 2 }, { 5, 1 }, { 7, 1 },
 };
 
-/* @sparse: has the capability, with @nr areas; @mappable: has the other one */
+/*
+ * @pages, @size: what it has of each; @sparse: has the capability, with @nr areas;
+ * @mappable: has the other one
+ */
 struct fake {
 	uint32_t flags;
+	unsigned int pages;
 	uint64_t size;
 	bool sparse;
 	bool mappable;
@@ -61,19 +68,19 @@ struct fake {
 };
 
 static const struct fake fakes[NR_REGIONS] = {
-	[WHOLE] = { R | W | M, 0x4000 },
-	[SPARSE] = { R | W | M, 0x8000, .sparse = true, .nr = 4 },
-	[UNMAPPED] = { R | W, 0x4000 },
-	[READ_ONLY] = { R | M, 0x4000 },
-	[TABLE] = { R | W | M, 0x4000 },
-	[MAPPABLE] = { R | W | M, 0x4000, .mappable = true },
-	[LARGE] = { R | W | M, 0x2000000 },
-	[CONFIG] = { R | W, 4096 },
-	[EMPTY] = { R | W | M, 0x4000, .sparse = true },
-	[SMALL] = { R | W | M, 0x84 },
-	[TINY] = { R | W | M, 4 },
+	[WHOLE] = { R | W | M, .pages = 4 },
+	[SPARSE] = { R | W | M, .pages = 8, .sparse = true, .nr = 4 },
+	[UNMAPPED] = { R | W, .pages = 4 },
+	[READ_ONLY] = { R | M, .pages = 4 },
+	[TABLE] = { R | W | M, .pages = 4 },
+	[MAPPABLE] = { R | W | M, .pages = 4, .mappable = true },
+	[LARGE] = { R | W | M, .size = 0x2000000 },
+	[CONFIG] = { R | W, .size = 4096 },
+	[EMPTY] = { R | W | M, .pages = 4, .sparse = true },
+	[SMALL] = { R | W | M, .size = 0x84 },
+	[TINY] = { R | W | M, .size = 4 },
 	/* More than there is of the file, but nothing touches that. */
-	[HUGE] = { R | W | M, 0xc0000000 },
+	[HUGE] = { R | W | M, .size = 0xc0000000 },
 };
 
 struct answer {
@@ -110,15 +117,18 @@ static int region_info(struct vfio_region_info *info)
 		.sparse.nr_areas = fake->nr,
 		.mappable = { VFIO_REGION_INFO_CAP_MSIX_MAPPABLE, 1, 0 },
 	};
-	uint32_t room = sizeof(answer) + more_room;
+	uint32_t room = sizeof(answer) + more_room, i;
 
 	if (info->index >= NR_REGIONS || info->index == MISSING) {
 		errno = EINVAL;
 		return -1;
 	}
-	memcpy(answer.areas, sparse_areas, sizeof(sparse_areas));
+	for (i = 0; i < fake->nr; i++) {
+		answer.areas[i].offset = sparse_areas[i].offset * page;
+		answer.areas[i].size = sparse_areas[i].size * page;
+	}
 	answer.info.flags = fake->flags;
-	answer.info.size = fake->size;
+	answer.info.size = fake->pages * page + fake->size;
 	answer.info.offset = info->index * APART;
 	if (fake->sparse)
 		answer.info.cap_offset = offsetof(struct answer, sparse);
@@ -217,6 +227,7 @@ FIXTURE_SETUP(device)
 {
 	size_t i;
 
+	page = (size_t)getpagesize();
 	self->device = calloc(1, sizeof(*self->device));
 	self->device->fd = memfd_create("the-device", 0);
 	ASSERT_LE(0, self->device->fd);
@@ -224,7 +235,7 @@ FIXTURE_SETUP(device)
 	self->file = mmap(NULL, FILE_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED, self->device->fd, 0);
 	ASSERT_NE(MAP_FAILED, self->file);
 	/* No byte is like its neighbours, none of all ones. */
-	for (i = 0; i < 8 * APART; i += i % APART == 0x8000 - 1 ? APART - 0x7fff : 1)
+	for (i = 0; i < 8 * APART; i += i % APART == 8 * page - 1 ? APART - 8 * page + 1 : 1)
 		self->file[i] = (uint8_t)((i * 7 + i / 256) % 255);
 	memset(self->file + CONFIG * APART, 0, 4096);
 	pthread_mutex_init(&self->device->lock, NULL);
@@ -284,18 +295,18 @@ TEST_F(device, get)
 	EXPECT_EQ(WHOLE, self->region->index);
 	EXPECT_EQ(VFIOEXT_REGION_READ | VFIOEXT_REGION_WRITE | VFIOEXT_REGION_MMAP,
 		  self->region->flags);
-	EXPECT_EQ(0x4000, self->region->size);
+	EXPECT_EQ(4 * page, self->region->size);
 	EXPECT_EQ(NULL, self->region->base);
 	ASSERT_EQ(1, self->region->nr_areas);
 	EXPECT_EQ(0, self->region->areas[0].offset);
-	EXPECT_EQ(0x4000, self->region->areas[0].size);
+	EXPECT_EQ(4 * page, self->region->areas[0].size);
 	EXPECT_FALSE(vfioext_region_is_fast(self->region, 0));
 	ASSERT_EQ(0, vfioext_region_get(self->device, WHOLE, &again));
 	EXPECT_EQ(self->region, again);
 	ASSERT_EQ(0, vfioext_region_get(self->device, SPARSE, &self->region));
 	ASSERT_EQ(4, self->region->nr_areas);
-	EXPECT_EQ(0x3000, self->region->areas[1].offset);
-	EXPECT_EQ(0x2000, self->region->areas[1].size);
+	EXPECT_EQ(3 * page, self->region->areas[1].offset);
+	EXPECT_EQ(2 * page, self->region->areas[1].size);
 }
 
 TEST_F(device, nothing_there)
@@ -359,23 +370,23 @@ TEST_F(device, msix_table)
 {
 	uint8_t *config = self->file + CONFIG * APART;
 
-	put_table(config, 0x1000 | TABLE);
+	put_table(config, page | TABLE);
 	self->region = mapped(self->device, TABLE);
 	ASSERT_NE(NULL, self->region);
 	ASSERT_EQ(2, self->region->nr_areas);
 	EXPECT_EQ(0, self->region->areas[0].offset);
-	EXPECT_EQ(0x1000, self->region->areas[0].size);
-	EXPECT_EQ(0x2000, self->region->areas[1].offset);
-	EXPECT_EQ(0x2000, self->region->areas[1].size);
-	EXPECT_EQ(NULL, vfioext_region_pointer(self->region, 0x1000, 1));
-	EXPECT_NE(NULL, vfioext_region_pointer(self->region, 0x2000, 1));
+	EXPECT_EQ(page, self->region->areas[0].size);
+	EXPECT_EQ(2 * page, self->region->areas[1].offset);
+	EXPECT_EQ(2 * page, self->region->areas[1].size);
+	EXPECT_EQ(NULL, vfioext_region_pointer(self->region, page, 1));
+	EXPECT_NE(NULL, vfioext_region_pointer(self->region, 2 * page, 1));
 	/* It is another's table, and here it is no obstacle. */
 	self->region = get(self->device, WHOLE);
 	EXPECT_EQ(1, self->region->nr_areas);
-	put_table(config, 0x1000 | MAPPABLE);
+	put_table(config, page | MAPPABLE);
 	self->region = get(self->device, MAPPABLE);
 	ASSERT_EQ(1, self->region->nr_areas);
-	EXPECT_EQ(0x4000, self->region->areas[0].size);
+	EXPECT_EQ(4 * page, self->region->areas[0].size);
 	/* It is all there is. */
 	put_table(config, SMALL);
 	self->region = get(self->device, SMALL);
@@ -391,9 +402,9 @@ TEST_F(device, map)
 	ASSERT_NE(NULL, self->region);
 	base = self->region->base;
 	ASSERT_NE(NULL, base);
-	EXPECT_EQ(0, (uintptr_t)base % 0x4000);
+	EXPECT_EQ(0, (uintptr_t)base % (4 * page));
 	EXPECT_EQ(before + 1, device_mappings(self->file));
-	EXPECT_EQ(0, memcmp(base, self->file + WHOLE * APART, 0x4000));
+	EXPECT_EQ(0, memcmp(base, self->file + WHOLE * APART, 4 * page));
 	EXPECT_TRUE(vfioext_region_is_fast(self->region, 0));
 	EXPECT_EQ(0, vfioext_region_map(self->region));
 	EXPECT_EQ(base, self->region->base);
@@ -435,7 +446,7 @@ TEST_F(device, alignment)
 	EXPECT_EQ(0, (uintptr_t)self->region->base % 0x2000000);
 	self->region = mapped(self->device, SMALL);
 	ASSERT_NE(NULL, self->region);
-	EXPECT_EQ(0, (uintptr_t)self->region->base % PAGE);
+	EXPECT_EQ(0, (uintptr_t)self->region->base % page);
 	before = mappings();
 	regions_free(self->device);
 	/* The mapping, and the page behind it, which the kernel may join with another. */
@@ -454,7 +465,7 @@ TEST_F(device, map_fails)
 
 		EXPECT_EQ(-ENOMEM, vfioext_region_map(self->region));
 		EXPECT_EQ(NULL, self->region->base);
-		EXPECT_FALSE(vfioext_region_is_fast(self->region, 0x3000));
+		EXPECT_FALSE(vfioext_region_is_fast(self->region, 3 * page));
 		EXPECT_EQ(before, device_mappings(self->file));
 		/* The first round took memory for itself. */
 		if (!left)
@@ -470,25 +481,27 @@ TEST_F(device, map_fails)
 TEST_F(device, pointer)
 {
 	self->region = get(self->device, SPARSE);
-	EXPECT_EQ(NULL, vfioext_region_pointer(self->region, 0x1000, 1));
+	EXPECT_EQ(NULL, vfioext_region_pointer(self->region, page, 1));
 	ASSERT_EQ(0, vfioext_region_map(self->region));
 	EXPECT_EQ(NULL, vfioext_region_pointer(self->region, 0, 1));
-	EXPECT_EQ(NULL, vfioext_region_pointer(self->region, 0xfff, 2));
-	EXPECT_EQ(self->region->base + 0x1000, vfioext_region_pointer(self->region, 0x1000, 0x1000));
-	EXPECT_EQ(NULL, vfioext_region_pointer(self->region, 0x1000, 0x1001));
-	EXPECT_EQ(NULL, vfioext_region_pointer(self->region, 0x1000, 0x3000));
+	EXPECT_EQ(NULL, vfioext_region_pointer(self->region, page - 1, 2));
+	EXPECT_EQ(self->region->base + page, vfioext_region_pointer(self->region, page, page));
+	EXPECT_EQ(NULL, vfioext_region_pointer(self->region, page, page + 1));
+	EXPECT_EQ(NULL, vfioext_region_pointer(self->region, page, 3 * page));
 	/* Areas that touch each other. */
-	EXPECT_EQ(self->region->base + 0x3000, vfioext_region_pointer(self->region, 0x3000, 0x3000));
-	EXPECT_EQ(self->region->base + 0x4ff8, vfioext_region_pointer(self->region, 0x4ff8, 16));
-	EXPECT_EQ(NULL, vfioext_region_pointer(self->region, 0x3000, 0x3001));
-	EXPECT_NE(NULL, vfioext_region_pointer(self->region, 0x7fff, 1));
-	EXPECT_EQ(NULL, vfioext_region_pointer(self->region, 0x7fff, 2));
-	EXPECT_EQ(NULL, vfioext_region_pointer(self->region, 0x8000, 1));
+	EXPECT_EQ(self->region->base + 3 * page,
+		  vfioext_region_pointer(self->region, 3 * page, 3 * page));
+	EXPECT_EQ(self->region->base + 5 * page - 8,
+		  vfioext_region_pointer(self->region, 5 * page - 8, 16));
+	EXPECT_EQ(NULL, vfioext_region_pointer(self->region, 3 * page, 3 * page + 1));
+	EXPECT_NE(NULL, vfioext_region_pointer(self->region, 8 * page - 1, 1));
+	EXPECT_EQ(NULL, vfioext_region_pointer(self->region, 8 * page - 1, 2));
+	EXPECT_EQ(NULL, vfioext_region_pointer(self->region, 8 * page, 1));
 	EXPECT_EQ(NULL, vfioext_region_pointer(self->region, UINT64_MAX, 2));
 	EXPECT_EQ(NULL, vfioext_region_pointer(self->region, 2, UINT64_MAX));
-	EXPECT_EQ(NULL, vfioext_region_pointer(self->region, 0x1000, UINT64_MAX));
-	EXPECT_NE(NULL, vfioext_region_pointer(self->region, 0x1fff, 0));
-	EXPECT_EQ(NULL, vfioext_region_pointer(self->region, 0x2000, 0));
+	EXPECT_EQ(NULL, vfioext_region_pointer(self->region, page, UINT64_MAX));
+	EXPECT_NE(NULL, vfioext_region_pointer(self->region, 2 * page - 1, 0));
+	EXPECT_EQ(NULL, vfioext_region_pointer(self->region, 2 * page, 0));
 }
 
 /* What is in the file, as a little-endian number. */
@@ -543,7 +556,7 @@ TEST_F(device, accessors)
 	self->region = mapped(self->device, SPARSE);
 	ASSERT_NE(NULL, self->region);
 	for (width = 1; width <= 8; width *= 2) {
-		for (offset = 0; offset < 0x8000; offset += width) {
+		for (offset = 0; offset < 8 * page; offset += width * (page / 4096)) {
 			bool hole = !vfioext_region_pointer(self->region, offset, width);
 
 			preads = 0;
@@ -562,11 +575,11 @@ TEST_F(device, accessors)
 		}
 	}
 	/* The largest area is the fast one, but for its last bytes. */
-	EXPECT_TRUE(vfioext_region_is_fast(self->region, 0x3000));
-	EXPECT_TRUE(vfioext_region_is_fast(self->region, 0x4ff8));
-	EXPECT_FALSE(vfioext_region_is_fast(self->region, 0x4ff9));
-	EXPECT_FALSE(vfioext_region_is_fast(self->region, 0x2fff));
-	EXPECT_FALSE(vfioext_region_is_fast(self->region, 0x1000));
+	EXPECT_TRUE(vfioext_region_is_fast(self->region, 3 * page));
+	EXPECT_TRUE(vfioext_region_is_fast(self->region, 5 * page - 8));
+	EXPECT_FALSE(vfioext_region_is_fast(self->region, 5 * page - 7));
+	EXPECT_FALSE(vfioext_region_is_fast(self->region, 3 * page - 1));
+	EXPECT_FALSE(vfioext_region_is_fast(self->region, page));
 }
 
 /* A register's neighbours are left alone. */
@@ -579,13 +592,13 @@ TEST_F(device, width)
 
 	for (i = 0; i < 3; i++) {
 		self->region = get(self->device, indices[i]);
-		file = self->file + indices[i] * APART + 0x1000;
+		file = self->file + indices[i] * APART + page;
 		vfioext_region_map(self->region);
 		for (width = 1; width <= 8; width *= 2) {
 			memset(file, 0xaa, 16);
 			memset(before, 0xaa, 16);
 			memset(before + 8, 0x55, width);
-			write_any(self->region, 0x1008, 0x5555555555555555, width);
+			write_any(self->region, page + 8, 0x5555555555555555, width);
 			EXPECT_EQ(0, memcmp(before, file, 16));
 		}
 	}
@@ -621,14 +634,14 @@ TEST_F(device, cannot_be_read)
 {
 	self->region = get(self->device, UNMAPPED);
 	preads = 0;
-	EXPECT_EQ(0xff, vfioext_read8(self->region, 0x4000));
-	EXPECT_EQ(0xffff, vfioext_read16(self->region, 0x3fff));
-	EXPECT_EQ(0xffffffff, vfioext_read32(self->region, 0x3ffe));
+	EXPECT_EQ(0xff, vfioext_read8(self->region, 4 * page));
+	EXPECT_EQ(0xffff, vfioext_read16(self->region, 4 * page - 1));
+	EXPECT_EQ(0xffffffff, vfioext_read32(self->region, 4 * page - 2));
 	EXPECT_EQ(0xffffffff, vfioext_read32(self->region, 2));
-	EXPECT_EQ(UINT64_MAX, vfioext_read64(self->region, 0x3ffc));
+	EXPECT_EQ(UINT64_MAX, vfioext_read64(self->region, 4 * page - 4));
 	EXPECT_EQ(UINT64_MAX, vfioext_read64(self->region, UINT64_MAX - 7));
 	vfioext_write32(self->region, 2, 0);
-	vfioext_write32(self->region, 0x4000, 0);
+	vfioext_write32(self->region, 4 * page, 0);
 	EXPECT_EQ(0, preads);
 	EXPECT_EQ(0, pwrites);
 	rw_short = true;
@@ -660,14 +673,15 @@ TEST_F(device, read_only)
 
 TEST_F(device, bytes)
 {
-	uint8_t *file = self->file + SPARSE * APART, buffer[0x8000], copy[0x8000];
+	uint8_t *file = self->file + SPARSE * APART, buffer[8 * page], copy[8 * page];
 	unsigned int seed = 1, round;
 
 	self->region = mapped(self->device, SPARSE);
 	ASSERT_NE(NULL, self->region);
-	for (round = 0; round < 2000; round++) {
-		size_t offset = (size_t)rand_r(&seed) % 0x8000;
-		size_t size = (size_t)rand_r(&seed) % (0x8000 - offset + 1), i;
+	/* As many bytes whatever a page is. */
+	for (round = 0; round < 0x800000 / page; round++) {
+		size_t offset = (size_t)rand_r(&seed) % (8 * page);
+		size_t size = (size_t)rand_r(&seed) % (8 * page - offset + 1), i;
 
 		if (round % 2)
 			size %= 64;
@@ -695,12 +709,12 @@ TEST_F(device, pieces)
 	ASSERT_EQ(0, vfioext_region_write(self->region, buffer, 7, 4));
 	EXPECT_STREQ("421", rw_widths);
 	rw_widths[0] = '\0';
-	ASSERT_EQ(0, vfioext_region_read(self->region, buffer, 16, 0x3ff0));
+	ASSERT_EQ(0, vfioext_region_read(self->region, buffer, 16, 4 * page - 16));
 	EXPECT_STREQ("88", rw_widths);
 	/* Up to what is mapped, and behind it. */
 	rw_widths[0] = '\0';
 	self->region = mapped(self->device, SPARSE);
-	ASSERT_EQ(0, vfioext_region_read(self->region, buffer, 9, 0xffe));
+	ASSERT_EQ(0, vfioext_region_read(self->region, buffer, 9, page - 2));
 	EXPECT_STREQ("2", rw_widths);
 }
 
@@ -709,10 +723,10 @@ TEST_F(device, bytes_errors)
 	uint8_t buffer[16];
 
 	self->region = get(self->device, UNMAPPED);
-	EXPECT_EQ(-EINVAL, vfioext_region_read(self->region, buffer, 16, 0x3ff1));
+	EXPECT_EQ(-EINVAL, vfioext_region_read(self->region, buffer, 16, 4 * page - 15));
 	EXPECT_EQ(-EINVAL, vfioext_region_read(self->region, buffer, SIZE_MAX, 1));
 	EXPECT_EQ(-EINVAL, vfioext_region_write(self->region, buffer, 2, UINT64_MAX));
-	EXPECT_EQ(0, vfioext_region_read(self->region, buffer, 0, 0x4000));
+	EXPECT_EQ(0, vfioext_region_read(self->region, buffer, 0, 4 * page));
 	rw_error = EACCES;
 	memset(buffer, 0, sizeof(buffer));
 	EXPECT_EQ(-EACCES, vfioext_region_read(self->region, buffer, 16, 0));
@@ -759,7 +773,7 @@ static bool is_lost(const struct vfioext_region *region, const void *file)
 
 TEST_F(device, lost)
 {
-	uint8_t before = self->file[SPARSE * APART + 0x3000], *at;
+	uint8_t before = self->file[SPARSE * APART + 3 * page], *at;
 	struct vfioext_region *other;
 
 	self->region = mapped(self->device, SPARSE);
@@ -768,15 +782,15 @@ TEST_F(device, lost)
 	other = get(self->device, WHOLE);
 	lose(self->device);
 	EXPECT_TRUE(is_lost(self->region, self->file));
-	at = vfioext_region_pointer(self->region, 0x3000, 0x3000);
+	at = vfioext_region_pointer(self->region, 3 * page, 3 * page);
 	ASSERT_NE(NULL, at);
-	EXPECT_TRUE(are_ones(at, 0x3000));
-	EXPECT_TRUE(are_ones(self->region->base + 0x1000, 0x1000));
+	EXPECT_TRUE(are_ones(at, 3 * page));
+	EXPECT_TRUE(are_ones(self->region->base + page, page));
 	EXPECT_TRUE(are_ones(self->device->regions[LARGE]->public.base, 0x2000000));
 	*at = 1;
 	EXPECT_EQ(1, *at);
 	EXPECT_TRUE(are_ones(self->device->regions[LARGE]->public.base, 0x2000000));
-	EXPECT_EQ(before, self->file[SPARSE * APART + 0x3000]);
+	EXPECT_EQ(before, self->file[SPARSE * APART + 3 * page]);
 	EXPECT_TRUE(is_lost(other, self->file));
 	EXPECT_EQ(-ENODEV, vfioext_region_map(other));
 	EXPECT_EQ(-ENODEV, vfioext_region_get(self->device, WHOLE, &other));
@@ -810,9 +824,9 @@ TEST_F(device, lost_huge)
 	lose(self->device);
 	EXPECT_TRUE(is_lost(self->region, self->file));
 	EXPECT_LE(mappings(), before + 1024);
-	EXPECT_TRUE(are_ones(self->region->base, PAGE));
-	EXPECT_TRUE(are_ones(self->region->base + 0x5ffff000, 2 * PAGE));
-	EXPECT_TRUE(are_ones(self->region->base + 0xbffff000, PAGE));
+	EXPECT_TRUE(are_ones(self->region->base, page));
+	EXPECT_TRUE(are_ones(self->region->base + 0x60000000 - page, 2 * page));
+	EXPECT_TRUE(are_ones(self->region->base + 0xc0000000 - page, page));
 }
 
 /* The kernel may refuse private memory, at some point or from the beginning. */
@@ -857,10 +871,10 @@ TEST_F(device, lost_without_files)
 	ASSERT_EQ(0, setrlimit(RLIMIT_NOFILE, &none));
 	regions_lose(self->device);
 	/* The rest needs files. */
-	EXPECT_EQ(0xffffffff, vfioext_read32(self->region, 0x3000));
-	EXPECT_TRUE(are_ones(self->region->base + 0x3000, 0x3000));
-	EXPECT_TRUE(are_ones(self->region->base + 0x7000, 0x1000));
-	self->region->base[0x3000] = 1;
+	EXPECT_EQ(0xffffffff, vfioext_read32(self->region, 3 * page));
+	EXPECT_TRUE(are_ones(self->region->base + 3 * page, 3 * page));
+	EXPECT_TRUE(are_ones(self->region->base + 7 * page, page));
+	self->region->base[3 * page] = 1;
 	/* Too much to be filled, but it is no fault, and not the device's. */
 	self->file[LARGE * APART] = 7;
 	EXPECT_EQ(0, large->base[0]);
@@ -913,7 +927,7 @@ TEST_F(device, lost_without_anything)
 /* A process may have so many mappings, and has them. */
 TEST_F(device, lost_without_mappings)
 {
-	size_t size = 70000 * PAGE, at;
+	size_t size = 70000 * page, at;
 	struct vfioext_region *whole;
 	uint8_t *many;
 	int ret = 0;
@@ -923,16 +937,16 @@ TEST_F(device, lost_without_mappings)
 	ASSERT_NE(NULL, whole);
 	many = mmap(NULL, size, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 	ASSERT_NE(MAP_FAILED, many);
-	for (at = 0; !ret && at < size; at += 2 * PAGE)
-		ret = mprotect(many + at, PAGE, PROT_READ);
+	for (at = 0; !ret && at < size; at += 2 * page)
+		ret = mprotect(many + at, page, PROT_READ);
 	ASSERT_EQ(-1, ret);
 	/* One step more than mprotect() can. */
-	mmap(NULL, PAGE, PROT_READ, MAP_SHARED, self->device->fd, 0);
-	ASSERT_EQ(MAP_FAILED, mmap(NULL, PAGE, PROT_READ, MAP_SHARED, self->device->fd, PAGE));
+	mmap(NULL, page, PROT_READ, MAP_SHARED, self->device->fd, 0);
+	ASSERT_EQ(MAP_FAILED, mmap(NULL, page, PROT_READ, MAP_SHARED, self->device->fd, page));
 	atomic_store(&self->device->lost, true);
 	regions_lose(self->device);
 	munmap(many, size);
-	EXPECT_TRUE(are_ones(whole->base, 0x4000));
+	EXPECT_TRUE(are_ones(whole->base, 4 * page));
 	EXPECT_EQ(1, device_mappings(self->file));
 	EXPECT_EQ(0xffffffff, vfioext_read32(self->region, 0));
 	self->region->base[0] = 1;
@@ -956,19 +970,19 @@ static void *use(void *data)
 	uint64_t offset;
 
 	while (!atomic_load(&reader->stop)) {
-		for (offset = 0; offset < 0x7000; offset += 68) {
+		for (offset = 0; offset < 7 * page; offset += 68 * (page / 4096)) {
 			was = (uint32_t)number(reader->file + offset, 4);
 			is = vfioext_read32(region, offset);
 			if (is != was && is != 0xffffffff)
 				atomic_store(&reader->wrong, true);
-			is = *(volatile uint32_t *)(region->base + 0x3000 + offset % 0x3000);
-			was = (uint32_t)number(reader->file + 0x3000 + offset % 0x3000, 4);
+			is = *(volatile uint32_t *)(region->base + 3 * page + offset % (3 * page));
+			was = (uint32_t)number(reader->file + 3 * page + offset % (3 * page), 4);
 			if (is != was && is != 0xffffffff)
 				atomic_store(&reader->wrong, true);
 			/* By hand, and with the accessor; elsewhere than what is read. */
-			*(volatile uint32_t *)(region->base + 0x7000 + offset % 0x1000) = 7;
-			vfioext_write32(region, 0x7000 + offset % 0x1000, 7);
-			if (vfioext_region_read(region, buffer, 64, 0xff0) == -ENODEV &&
+			*(volatile uint32_t *)(region->base + 7 * page + offset % page) = 7;
+			vfioext_write32(region, 7 * page + offset % page, 7);
+			if (vfioext_region_read(region, buffer, 64, page - 16) == -ENODEV &&
 			    !are_ones(buffer, 64))
 				atomic_store(&reader->wrong, true);
 		}
