@@ -63,6 +63,9 @@ static int wait_complete(struct vfioext_attachment *attachment, uint64_t deadlin
 		ret = share_wait(attachment->fd, deadline_ms);
 		if (!ret)
 			ret = vfioext_attachment_dispatch(attachment, NULL, NULL);
+		/* There may be more to read for ever. */
+		if (ret >= 0 && !attachment->complete && share_now_ms() >= deadline_ms)
+			ret = -ETIMEDOUT;
 	}
 	return ret < 0 ? ret : 0;
 }

@@ -105,6 +105,7 @@ struct vfioext_container *container_alloc(struct vfioext *ctx, enum vfioext_back
 	if (!container)
 		return NULL;
 	pthread_mutex_init(&container->lock, NULL);
+	pthread_mutex_init(&container->groups_lock, NULL);
 	container->ctx = ctx;
 	container->backend = backend;
 	container->fd = -1;
@@ -178,6 +179,7 @@ int vfioext_container_free(struct vfioext_container *container)
 	if (container->mappings)
 		mappings_free(container->mappings);
 	free(container->ranges);
+	pthread_mutex_destroy(&container->groups_lock);
 	pthread_mutex_destroy(&container->lock);
 	free(container);
 	return 0;
@@ -256,12 +258,23 @@ static int open_group(struct vfioext_container *container, struct vfioext *ctx,
 	return 0;
 }
 
+/* Others who got the container may have kept its IOMMU. */
+static int set_iommu(struct vfioext_container *container, struct vfioext *ctx)
+{
+	int type = container->backend == VFIOEXT_BACKEND_NOIOMMU ? VFIO_NOIOMMU_IOMMU :
+		   container->registered ? VFIO_SPAPR_TCE_v2_IOMMU : VFIO_TYPE1v2_IOMMU;
+
+	if (container->ready || !ioctl(container->fd, VFIO_SET_IOMMU, type) ||
+	    (container->lent && errno == EINVAL))
+		return 0;
+	return fail_step(ctx, "VFIO_SET_IOMMU");
+}
+
 /* The first group brings the IOMMU. */
 static int attach_group(struct vfioext_container *container, struct vfioext *ctx,
 			struct group *group)
 {
-	int type = container->backend == VFIOEXT_BACKEND_NOIOMMU ? VFIO_NOIOMMU_IOMMU :
-		   container->registered ? VFIO_SPAPR_TCE_v2_IOMMU : VFIO_TYPE1v2_IOMMU;
+	int ret;
 
 	if (ioctl(group->fd, VFIO_GROUP_SET_CONTAINER, &container->fd)) {
 		if (errno == EPERM && container->registered)
@@ -269,13 +282,10 @@ static int attach_group(struct vfioext_container *container, struct vfioext *ctx
 					    "POWER under a hypervisor each has its own", group->id);
 		return fail_step(ctx, "VFIO_GROUP_SET_CONTAINER");
 	}
-	if (!container->ready && ioctl(container->fd, VFIO_SET_IOMMU, type)) {
-		int ret = fail_step(ctx, "VFIO_SET_IOMMU");
-
+	ret = set_iommu(container, ctx);
+	if (ret)
 		ioctl(group->fd, VFIO_GROUP_UNSET_CONTAINER);
-		return ret;
-	}
-	return 0;
+	return ret;
 }
 
 static struct group *group_new(struct vfioext_container *container, int id)
@@ -293,17 +303,21 @@ static struct group *group_new(struct vfioext_container *container, int id)
 static void link_group(struct vfioext_container *container, struct group *group)
 {
 	group->container = container;
+	pthread_mutex_lock(&container->groups_lock);
 	group->next = container->groups;
 	container->groups = group;
+	pthread_mutex_unlock(&container->groups_lock);
 }
 
 static void unlink_group(struct group *group)
 {
 	struct group **at = &group->container->groups;
 
+	pthread_mutex_lock(&group->container->groups_lock);
 	while (*at != group)
 		at = &(*at)->next;
 	*at = group->next;
+	pthread_mutex_unlock(&group->container->groups_lock);
 }
 
 static struct group *find_group(struct vfioext_container *container, int id)
@@ -494,13 +508,17 @@ int container_add_device(struct vfioext_container *container, struct vfioext_dev
 	return ret;
 }
 
-/* The last device of a group takes it out, and the last group takes the IOMMU along. */
+/*
+ * The last device of a group takes it out, and the last group takes the IOMMU along; but
+ * not from processes that have got the group: it leaves when none has it open.
+ */
 static void remove_group(struct vfioext_container *container, struct group *group)
 {
 	if (--group->devices || group->shared)
 		return;
 	unlink_group(group);
-	ioctl(group->fd, VFIO_GROUP_UNSET_CONTAINER);
+	if (!container->lent)
+		ioctl(group->fd, VFIO_GROUP_UNSET_CONTAINER);
 	group_free(group);
 	if (!container->groups)
 		dma_end(container);

@@ -35,7 +35,7 @@ struct group {
  * @files: memory that is in files, by its address in the place of IOVAs; the file is in the
  *	place of flags. NULL if the kernel maps memory.
  * @registered: memory that is registered with POWER's IOMMU, by its address in the place of
- *	IOVAs. NULL if the IOMMU is another.
+ *	IOVAs, and in that of flags how many mappings need it. NULL if the IOMMU is another.
  * @windows: where that IOMMU maps, in ascending order
  * @ready: a device is in it, and so it has an IOMMU and @limits are known
  * @held: by shares that hand it out, or by the attachment that it came with: it is not
@@ -44,6 +44,8 @@ struct group {
  * @shared: it is another process's, which set it up and has mappings in it
  * @lent: it was handed out once, and others may have mappings in it
  * @lock: protects groups, limits, and every change of @mappings
+ * @groups_lock: taken, too, to change @groups; for those who cannot wait for the kernel
+ *	to map memory
  * @mappings: what is mapped; readers take no lock
  */
 struct vfioext_container {
@@ -63,6 +65,7 @@ struct vfioext_container {
 	bool shared;
 	bool lent;
 	pthread_mutex_t lock;
+	pthread_mutex_t groups_lock;
 	struct group *groups;
 	struct mappings *mappings;
 	struct vfioext_dma_limits limits;

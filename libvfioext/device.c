@@ -153,12 +153,19 @@ void device_detach(struct vfioext_device *device)
 		container_release(container);
 }
 
+/* Others may have it open as well. The kernel stops its DMA when the last one closes it. */
+static bool is_shared(const struct vfioext_device *device)
+{
+	return device->container && (device->container->shared || device->container->lent);
+}
+
 void vfioext_device_close(struct vfioext_device *device)
 {
 	if (!device)
 		return;
 	watch_free(device);
-	if (device->pci && !vfioext_device_lost(device) && device_is_open(device) && device->regions)
+	if (device->pci && !vfioext_device_lost(device) && device_is_open(device) &&
+	    device->regions && !is_shared(device))
 		vfioext_device_set_master(device, false);
 	irqs_free(device);
 	/* From then on nobody tells that it is lost. */
@@ -218,7 +225,7 @@ int vfioext_device_move(struct vfioext_device *device, struct vfioext_container 
 				    "devices, and the other is not");
 	if (container->backend != from->backend)
 		return context_fail(device->ctx, -EXDEV, "one of the containers is iommufd's");
-	if (from->shared || container->shared)
+	if (from->shared || from->lent || container->shared)
 		return context_fail(device->ctx, -EOPNOTSUPP, "groups that another process shares stay "
 				    "in its container");
 	if (shares_group(device))

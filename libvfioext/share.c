@@ -247,6 +247,7 @@ static void on_timer(struct vfioext_share *share)
 	share->timed = false;
 	share_resume(share, &share->own);
 	share_resume(share, &share->old);
+	clients_try_again(share);
 	clients_on_timer(share);
 }
 

@@ -47,6 +47,7 @@ TAILQ_HEAD(client_list, client);
  * @number: changes when the client does
  * @polled: it is in the epoll
  * @old: it speaks DPDK's protocol
+ * @again: its container was in use, and it is looked at again by the timer
  * @deadline_ms: when it must have said what it wants
  * @half: of two records of the old protocol, the first, @request, is there
  * @container: what it gets
@@ -64,6 +65,7 @@ struct client {
 	struct ucred peer;
 	bool polled;
 	bool old;
+	bool again;
 	uint64_t deadline_ms;
 	bool half;
 	int32_t request;
@@ -81,6 +83,7 @@ struct client {
 
 /*
  * @timer: for the first deadline, or for the end of a pause; @timed: it is set
+ * @again: some client is to be looked at again then
  * @spare: a file whose place is used to get rid of a client when there is none other
  * @events: of netlink, or NULL
  * @clients: the places for them
@@ -96,6 +99,7 @@ struct vfioext_share {
 	int epoll;
 	int timer;
 	bool timed;
+	bool again;
 	int spare;
 	struct vfioext_events *events;
 	struct listener own;
@@ -150,13 +154,15 @@ void clients_keep(struct vfioext_share *share);
 
 void clients_on_event(struct vfioext_share *share, uint64_t source);
 void clients_on_timer(struct vfioext_share *share);
+void clients_try_again(struct vfioext_share *share);
 
 /* Set the timer, unless it is. */
 void share_set_timer(struct vfioext_share *share, uint64_t deadline_ms, bool anew);
 
 /*
  * share_old.c, share_own.c: Return: 0 if the client has all it wants, -EAGAIN if it is
- * to be waited for, -EINPROGRESS if it stays, or why it is dropped.
+ * to be waited for, -EINPROGRESS if it stays, -EBUSY if it is to be looked at again soon,
+ * or why it is dropped.
  */
 int share_serve_old(struct vfioext_share *share, struct client *client);
 int share_serve_own(struct vfioext_share *share, struct client *client);
@@ -169,5 +175,8 @@ int share_send_next(struct vfioext_share *share, struct client *client);
 
 /* share_relay.c: pass an event on to those whom it concerns. */
 void share_relay(struct vfioext_share *share, const struct vfioext_event *event);
+
+/* Tell one of what is under way. */
+void share_relay_current(struct vfioext_share *share, struct client *client);
 
 #endif

@@ -10,6 +10,9 @@
 #include "share.h"
 #include "share_message.h"
 
+/* Memory is being mapped meanwhile. */
+#define AGAIN_MS 10
+
 int share_clients_init(struct vfioext_share *share)
 {
 	unsigned int i;
@@ -60,6 +63,7 @@ struct client *client_new(struct vfioext_share *share, int fd, bool old,
 	client->old = old;
 	client->polled = false;
 	client->half = false;
+	client->again = false;
 	client->phase = SHARE_PHASE_HELLO;
 	client->container = NULL;
 	client->group = 0;
@@ -69,12 +73,17 @@ struct client *client_new(struct vfioext_share *share, int fd, bool old,
 	return client;
 }
 
-/* Closing takes it out of the epoll, but for a child's copy: see share.h. */
+/*
+ * Closing takes it out of the epoll, but for a child's copy: see share.h. That would keep
+ * the client from hearing of it, too; with the old protocol it has its answer.
+ */
 void client_drop(struct vfioext_share *share, struct client *client)
 {
 	if (client->phase == SHARE_PHASE_ATTACHED)
 		share_log(share, "process %d of user %u is detached", client->peer.pid,
 			  client->peer.uid);
+	if (!client->old)
+		shutdown(client->fd, SHUT_RDWR);
 	close(client->fd);
 	client->fd = -1;
 	client->number++;
@@ -95,7 +104,12 @@ bool client_run(struct vfioext_share *share, struct client *client)
 
 	if (ret == -EAGAIN)
 		return true;
-	if (ret == -EINPROGRESS) {
+	if (ret == -EBUSY) {
+		client->again = true;
+		share->again = true;
+		share_set_timer(share, share_now_ms() + AGAIN_MS, true);
+	}
+	if (ret == -EINPROGRESS || ret == -EBUSY) {
 		if (client->list == &share->waiting)
 			put_on(client, NULL);
 		return true;
@@ -164,6 +178,23 @@ void clients_on_event(struct vfioext_share *share, uint64_t source)
 	client = &share->clients[place];
 	if (client->fd >= 0 && client->number == source >> 32)
 		client_run(share, client);
+}
+
+void clients_try_again(struct vfioext_share *share)
+{
+	struct client *client;
+	unsigned int i;
+
+	if (!share->again)
+		return;
+	share->again = false;
+	for (i = 0; i < share->options.clients_max; i++) {
+		client = &share->clients[i];
+		if (client->fd < 0 || !client->again)
+			continue;
+		client->again = false;
+		client_run(share, client);
+	}
 }
 
 void clients_on_timer(struct vfioext_share *share)

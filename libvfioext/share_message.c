@@ -34,14 +34,18 @@ int share_address(const char *path, struct sockaddr_un *address)
 static int connect_in_time(int fd, const struct sockaddr_un *address, unsigned int timeout_ms)
 {
 	struct timeval time = { timeout_ms / 1000, (suseconds_t)(timeout_ms % 1000) * 1000 };
+	uint64_t deadline_ms = share_now_ms() + timeout_ms;
 
 	if (timeout_ms && setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &time, sizeof(time)))
 		return -errno;
 	if (!timeout_ms && fcntl(fd, F_SETFL, O_NONBLOCK))
 		return -errno;
-	while (connect(fd, (const struct sockaddr *)address, sizeof(*address)))
+	while (connect(fd, (const struct sockaddr *)address, sizeof(*address))) {
 		if (errno != EINTR)
 			return -errno;
+		if (timeout_ms && share_now_ms() >= deadline_ms)
+			return -EAGAIN;
+	}
 	return timeout_ms && fcntl(fd, F_SETFL, O_NONBLOCK) ? -errno : 0;
 }
 

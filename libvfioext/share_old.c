@@ -32,13 +32,13 @@ static int send_group(struct vfioext_container *container, struct client *client
 	struct group *group;
 	int ret = -ENOENT;
 
-	pthread_mutex_lock(&container->lock);
+	pthread_mutex_lock(&container->groups_lock);
 	group = container->groups;
 	while (group && group->id != number)
 		group = group->next;
 	if (group)
 		ret = share_send_two(client->fd, records, sizeof(value), group->fd);
-	pthread_mutex_unlock(&container->lock);
+	pthread_mutex_unlock(&container->groups_lock);
 	return ret;
 }
 
@@ -68,9 +68,9 @@ static int answer_clear(struct vfioext_share *share, struct client *client)
 	size_t i;
 
 	for (i = 0; i < share->nr_containers && !any; i++) {
-		pthread_mutex_lock(&share->containers[i]->lock);
+		pthread_mutex_lock(&share->containers[i]->groups_lock);
 		any = share->containers[i]->groups;
-		pthread_mutex_unlock(&share->containers[i]->lock);
+		pthread_mutex_unlock(&share->containers[i]->groups_lock);
 	}
 	return answer(client, any ? DPDK_OK : DPDK_NO_FD);
 }
@@ -131,5 +131,10 @@ int share_serve_old(struct vfioext_share *share, struct client *client)
 		break;
 	}
 	/* A new connection has room for that, or its peer does not play by the rules. */
-	return ret == -EAGAIN ? -EPROTO : ret;
+	if (ret == -EAGAIN)
+		return -EPROTO;
+	/* Too many descriptors may be on their way to others. */
+	if (ret && ret != -EPIPE && ret != -ECONNRESET)
+		share_tell_error(client->fd, true, ret);
+	return ret;
 }

@@ -82,6 +82,7 @@ int share_serve_own(struct vfioext_share *share, struct client *client)
 
 	switch (ret) {
 	case -EAGAIN:
+	case -EBUSY:
 	case -EINPROGRESS:
 		return ret;
 	case -ECONNRESET:

@@ -2,8 +2,9 @@
 /*
  * What a client of the own protocol gets. Each record is made when it can be sent: what is
  * in it is what is so then, and no descriptor is kept open for a client that does not
- * read. Descriptors are sent under the container's lock, which keeps them from being
- * closed meanwhile.
+ * read. Descriptors are sent under a lock, which keeps them from being closed meanwhile.
+ * The container's own may be held for as long as the kernel takes to map memory: -EBUSY is
+ * to try again.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -59,14 +60,14 @@ static int send_group(struct client *client)
 	struct group *group;
 	int ret = 0;
 
-	pthread_mutex_lock(&container->lock);
+	pthread_mutex_lock(&container->groups_lock);
 	group = next_group(container, client->group);
 	if (group) {
 		client->group = group->id;
 		record.group = (uint32_t)group->id;
 		ret = share_send(client->fd, &record, sizeof(record), group->fd);
 	}
-	pthread_mutex_unlock(&container->lock);
+	pthread_mutex_unlock(&container->groups_lock);
 	if (!ret && group)
 		ret = note_group(client, record.group);
 	if (!ret)
@@ -102,9 +103,12 @@ static int send_devices(struct vfioext_share *share, struct client *client)
 	};
 	struct vfioext_device_list devices = { NULL, 0 };
 	bool more;
-	int ret = 0;
+	int ret;
 
-	vfioext_list_group(share->ctx, (int)client->group, &devices);
+	ret = vfioext_list_group(share->ctx, (int)client->group, &devices);
+	if (ret && ret != -ENOENT)
+		return ret;
+	ret = 0;
 	more = take_devices(&record, &devices, client->at);
 	vfioext_device_list_release(&devices);
 	record.header.size = (uint32_t)(sizeof(record) -
@@ -128,7 +132,8 @@ static int send_ranges(struct client *client)
 	const struct vfioext_iova_range *range;
 	int ret = 0;
 
-	pthread_mutex_lock(&container->lock);
+	if (pthread_mutex_trylock(&container->lock))
+		return -EBUSY;
 	while (container->ready && record.nr < SHARE_RANGES_MAX &&
 	       client->at + record.nr < container->limits.nr_ranges) {
 		range = &container->limits.ranges[client->at + record.nr];
@@ -176,7 +181,8 @@ static int send_maps(struct client *client)
 	uint64_t next;
 	int ret = 0;
 
-	pthread_mutex_lock(&container->lock);
+	if (pthread_mutex_trylock(&container->lock))
+		return -EBUSY;
 	next = take_maps(container, client->iova, &record);
 	pthread_mutex_unlock(&container->lock);
 	record.header.size = (uint32_t)(sizeof(record) -
@@ -199,6 +205,7 @@ static int send_end(struct vfioext_share *share, struct client *client)
 	if (ret)
 		return ret;
 	client->phase = SHARE_PHASE_ATTACHED;
+	share_relay_current(share, client);
 	share_log(share, "process %d of user %u is attached", client->peer.pid, client->peer.uid);
 	return 0;
 }

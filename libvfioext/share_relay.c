@@ -58,6 +58,28 @@ static int enqueue(struct client *client, const struct vfioext_event *event)
 	return 0;
 }
 
+/* Those that began before it came. */
+struct current {
+	struct client *client;
+	int ret;
+};
+
+static void take_current(const struct vfioext_event *event, void *data)
+{
+	struct current *current = data;
+
+	if (!current->ret && concerns(current->client, event))
+		current->ret = enqueue(current->client, event);
+}
+
+void share_relay_current(struct vfioext_share *share, struct client *client)
+{
+	struct current current = { client, 0 };
+
+	if (share->events)
+		vfioext_events_resync(share->events, share->ctx, take_current, &current);
+}
+
 void share_relay(struct vfioext_share *share, const struct vfioext_event *event)
 {
 	struct client *client;

@@ -59,8 +59,9 @@ int vfioext_device_open(struct vfioext *ctx, const char *name, const struct vfio
  * vfioext_device_close() - close the device
  * @device: the device, or NULL
  *
- * Its regions are unmapped, its interrupts are disabled, it is no bus master any
- * longer. What was mapped for DMA stays in a container that is not its own.
+ * Its regions are unmapped, its interrupts are disabled, and it is no bus master any
+ * longer, unless the container is shared (share.h): other processes may have it open.
+ * What was mapped for DMA stays in a container that is not its own.
  */
 void vfioext_device_close(struct vfioext_device *device);
 
@@ -78,7 +79,8 @@ void vfioext_device_close(struct vfioext_device *device);
  *
  * Return: 0; -EBUSY if another device of the group is open; -EXDEV if one
  * container is iommufd's and the other is not, or if they are of different contexts
- * and iommufd's; -EPERM on POWER under a hypervisor, where each group has an address
+ * and iommufd's; -EOPNOTSUPP if its container is or was shared, or if the other is
+ * another process's; -EPERM on POWER under a hypervisor, where each group has an address
  * space of its own; or the error of the step that vfioext_message() of the device's
  * context names. The device is where it was, then; but with a VFIO container behind it
  * that has no other device, what was mapped there is gone, as whenever the last one leaves.

@@ -95,8 +95,9 @@ void vfioext_share_free(struct vfioext_share *share);
  * @container: a VFIO container, which must stay until vfioext_share_remove() or
  *	vfioext_share_free(): vfioext_container_free() gives -EBUSY meanwhile
  *
- * Clients get the container that was added first, and any group that is in one of
- * them when they ask.
+ * Clients of DPDK's protocol get the container that was added first, and any group that is
+ * in one of them when they ask; those who attach get the first container with its groups.
+ * For each further container have a share of its own.
  *
  * Return: 0; -EOPNOTSUPP if iommufd or vfio-user stands behind it, or if it came from another
  * process; -EEXIST if it is there; -ENOMEM.

@@ -5,9 +5,13 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
+#include <sys/wait.h>
 #include <unistd.h>
+
+#include "../../libvfioext/share_message.h"
 
 #include "../lib/share_fixture.h"
 
@@ -401,6 +405,29 @@ TEST_F(share, hostile_primary)
 		close(socket);
 		EXPECT_EQ(files, open_files()) TH_LOG("case %u", i);
 	}
+	close(listener);
+	unlink(self->path);
+}
+
+/* A primary that goes on and on without ever coming to the end. */
+TEST_F(share, endless_primary)
+{
+	int listener = raw_socket(self->path, true), socket;
+	struct share_header header = { 99, sizeof(header) };
+	struct vfioext_attachment *attachment;
+	uint64_t begin = share_now_ms();
+	pid_t primary = fork();
+
+	if (!primary) {
+		socket = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
+		while (raw_send(socket, &header, sizeof(header), NULL, 0) > 0)
+			;
+		_exit(0);
+	}
+	EXPECT_EQ(-ETIMEDOUT, vfioext_attach(self->ctx, self->path, 200, &attachment));
+	EXPECT_GT(LONG_MS, ms_since(begin));
+	kill(primary, SIGKILL);
+	waitpid(primary, NULL, 0);
 	close(listener);
 	unlink(self->path);
 }

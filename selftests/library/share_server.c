@@ -87,6 +87,32 @@ TEST_F(share, others_are_served)
 	}
 }
 
+/* While memory is being mapped a container is in use, for long perhaps: nobody waits but for it. */
+TEST_F(share, busy_container)
+{
+	struct vfioext_attachment *attachment;
+	uint64_t begin = share_now_ms();
+	struct pollfd fd = { .events = POLLIN };
+	int group;
+
+	ASSERT_EQ(0, begin_share(self, (struct vfioext_share_options){ 0 }, true, true));
+	start_serving(self);
+	pthread_mutex_lock(&self->container->lock);
+	ASSERT_EQ(0, vfioext_attach_start(self->ctx, self->path, &attachment));
+	usleep(50000);
+	EXPECT_EQ(0, vfioext_share_get_group(self->old, SECOND, LONG_MS, &group));
+	close(group);
+	EXPECT_LE(0, vfioext_attachment_dispatch(attachment, NULL, NULL));
+	EXPECT_EQ(NULL, vfioext_attachment_container(attachment));
+	pthread_mutex_unlock(&self->container->lock);
+	fd.fd = vfioext_attachment_fd(attachment);
+	while (!vfioext_attachment_container(attachment) && ms_since(begin) < LONG_MS &&
+	       poll(&fd, 1, LONG_MS) > 0)
+		ASSERT_LE(0, vfioext_attachment_dispatch(attachment, NULL, NULL));
+	EXPECT_NE(NULL, vfioext_attachment_container(attachment));
+	vfioext_detach(attachment);
+}
+
 TEST_F(share, timeouts)
 {
 	struct vfioext_share_options options = { .timeout_ms = 1000 };

@@ -25,6 +25,7 @@
 
 #define UUID "83b8f4f2-509f-382f-3c1e-e6bfe0fa100"
 #define FIRST UUID "1"
+#define SHARE "/tmp/mdev-share"
 #define TYPE "/sys/class/mdev_bus/vfioext_mdev/mdev_supported_types/vfioext_mdev-sparse"
 
 #define BAR(n, at) (((uint64_t)(n) << 40) + (at))
@@ -100,6 +101,45 @@ TEST_F(mdev, config_space)
 	EXPECT_EQ(-1, pread(self->fd, &flags, 2, CONFIG(256)));
 	EXPECT_EQ(-1, pread(self->fd, &flags, 2, BAR(1, 0)));
 	EXPECT_EQ(-1, pread(self->fd, &flags, 2, BAR(100, 0)));
+}
+
+/* Return: 0 if a process that attaches has the device, too. */
+static int use_shared(void)
+{
+	struct vfioext_attachment *attachment;
+	struct vfioext_open how = { 0 };
+	struct vfioext *ctx = test_context();
+	struct vfioext_device *device;
+
+	if (vfioext_attach(ctx, SHARE, 5000, &attachment))
+		return 1;
+	how.container = vfioext_attachment_container(attachment);
+	if (vfioext_device_open(ctx, FIRST, &how, &device))
+		return 2;
+	return vfioext_config_read(device, 0, 4) == (MDEV_DEVICE << 16 | MDEV_VENDOR) ? 0 : 3;
+}
+
+/* Groups of mediated devices are shared as those of PCI devices are. */
+TEST_F(mdev, shared)
+{
+	struct vfioext_share_options options = { .path = SHARE };
+	struct vfioext_share *share;
+	struct pollfd fd = { .events = POLLIN };
+	int status = -1, i;
+	pid_t child;
+
+	ASSERT_EQ(0, vfioext_share_new(self->ctx, &options, &share));
+	ASSERT_EQ(0, vfioext_share_add(share, vfioext_device_container(self->device)));
+	child = fork();
+	if (!child)
+		_exit(use_shared());
+	fd.fd = vfioext_share_fd(share);
+	for (i = 0; i < 200 * slowness() && !waitpid(child, &status, WNOHANG); i++) {
+		poll(&fd, 1, 50);
+		ASSERT_EQ(0, vfioext_share_dispatch(share));
+	}
+	EXPECT_EQ(0, status);
+	vfioext_share_free(share);
 }
 
 TEST_F(mdev, sparse_region)
@@ -349,9 +389,11 @@ TEST_F(mdev, known_to_the_module)
 /* A group of mdevs has external users like any other, but no domain to map in. */
 TEST_F(mdev, external_user)
 {
+	static _Alignas(4096) uint8_t page[4096];
 	int consumer = open("/dev/vfioext_consumer", O_RDWR);
 	struct consumer_map map = {
-		.vaddr = 0x1000, .iova = 0x1000, .size = 0x1000, .flags = CONSUMER_MAP_READ,
+		.vaddr = (uintptr_t)page, .iova = 0x1000, .size = 0x1000,
+		.flags = CONSUMER_MAP_READ,
 	};
 
 	ASSERT_LE(0, ioctl(consumer, CONSUMER_ATTACH, vfioext_device_group_fd(self->device)));

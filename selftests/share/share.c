@@ -5,6 +5,7 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/pci_regs.h>
 #include <linux/vfio.h>
 #include <poll.h>
 #include <signal.h>
@@ -14,6 +15,9 @@
 #include <string.h>
 #include <sys/file.h>
 #include <sys/ioctl.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "kselftest_harness.h"
@@ -49,7 +53,22 @@ static bool told(const char *what, int nr)
 	return !access(path, F_OK);
 }
 
-/* Serves, and lets the device go when the host wants it. */
+static bool is_told(const char *path)
+{
+	return !access(path, F_OK);
+}
+
+/* Closes all it has, but its memory. */
+static void end_serving(struct vfioext_share *share, struct vfioext_device *device)
+{
+	vfioext_share_free(share);
+	vfioext_device_close(device);
+	tell("closed", 0);
+	for (;;)
+		pause();
+}
+
+/* Serves, and lets the device go when the host wants it, unless it is told not to. */
 static void serve(const void *data, int ready)
 {
 	struct vfioext_share_options options = { .path = SOCKET, .dpdk_path = DPDK_SOCKET };
@@ -73,9 +92,13 @@ static void serve(const void *data, int ready)
 	fds[0] = (struct pollfd){ .fd = vfioext_share_fd(share), .events = POLLIN };
 	fds[1] = (struct pollfd){ .fd = vfioext_device_watch_fd(device), .events = POLLIN };
 	for (;;) {
-		if (poll(fds, 2, -1) < 0 || vfioext_share_dispatch(share))
+		if (poll(fds, 2, 50) < 0 || vfioext_share_dispatch(share))
 			return;
-		if (fds[1].revents && vfioext_device_watch_dispatch(device) == 1)
+		if (is_told("/tmp/share-close-0"))
+			end_serving(share, device);
+		if (fds[1].revents && is_told("/tmp/share-keep-0"))
+			fds[1].fd = -1;
+		else if (fds[1].revents && vfioext_device_watch_dispatch(device) == 1)
 			fds[1].fd = -1;
 	}
 }
@@ -229,6 +252,141 @@ TEST_F(share, detach)
 		EXPECT_TRUE(told("still", i));
 	vfioext_device_close(two.device);
 	EXPECT_EQ(0, vfioext_detach(two.attachment));
+}
+
+/* Who closes the device leaves it a bus master, for those who have it open. */
+TEST_F(share, one_closes)
+{
+	struct secondary one = { .nr = SECONDARIES }, two = { .nr = SECONDARIES + 1 };
+
+	ASSERT_TRUE(attach(self->ctx, &one));
+	ASSERT_TRUE(attach(self->ctx, &two));
+	EXPECT_TRUE(sees_in_turn(&one));
+	vfioext_device_close(two.device);
+	EXPECT_NE(0, vfioext_config_read(one.device, PCI_COMMAND, 2) & PCI_COMMAND_MASTER);
+	vfioext_device_close(one.device);
+	EXPECT_EQ(0, vfioext_detach(one.attachment));
+	EXPECT_EQ(0, vfioext_detach(two.attachment));
+}
+
+static int map_at(struct vfioext_container *container, void *page, uint64_t iova)
+{
+	struct vfio_iommu_type1_dma_map map = {
+		.argsz = sizeof(map),
+		.flags = VFIO_DMA_MAP_FLAG_READ,
+		.vaddr = (uintptr_t)page,
+		.iova = iova,
+		.size = PAGE,
+	};
+
+	return ioctl(vfioext_container_fd(container), VFIO_IOMMU_MAP_DMA, &map) ? -errno : 0;
+}
+
+/* The primary takes along what it had mapped; the group stays, whoever has it open or not. */
+TEST_F(share, primary_closes)
+{
+	static _Alignas(PAGE) uint8_t page[PAGE];
+	struct secondary one = { .nr = SECONDARIES };
+	struct vfioext_open how = { 0 };
+	void *memory;
+	int i;
+
+	ASSERT_EQ(0, vfioext_attach(self->ctx, SOCKET, 5000, &one.attachment));
+	how.container = vfioext_attachment_container(one.attachment);
+	ASSERT_EQ(0, vfioext_dma_alloc(how.container, PAGE, 0, &memory, &one.iova));
+	one.page = memory;
+	for (i = 0; i < SECONDARIES; i++)
+		holder_kill(&self->secondaries[i]);
+	EXPECT_EQ(-EEXIST, map_at(how.container, page, PRIMARY_IOVA));
+	tell("close", 0);
+	ASSERT_TRUE(told("closed", 0));
+	EXPECT_EQ(0, map_at(how.container, page, PRIMARY_IOVA));
+	ASSERT_EQ(0, vfioext_device_open(self->ctx, EDU, &how, &one.device)) {
+		TH_LOG("%s", vfioext_message(self->ctx));
+	}
+	EXPECT_TRUE(sees_in_turn(&one));
+	vfioext_device_close(one.device);
+	EXPECT_EQ(0, vfioext_detach(one.attachment));
+}
+
+static void take_current(enum vfioext_attach_what what, const struct vfioext_event *event,
+			 void *data)
+{
+	struct vfioext_event *current = data;
+
+	if (what == VFIOEXT_ATTACH_EVENT && event->type == VFIOEXT_EVENT_CURRENT)
+		*current = *event;
+}
+
+/* Who comes when a removal has begun hears of it all the same. */
+TEST_F(share, removal_under_way)
+{
+	struct vfioext_event current = { 0 };
+	struct vfioext_attachment *attachment;
+	struct vfioext_removals removals = { 0 };
+	struct pollfd fd = { .events = POLLIN };
+	pid_t unbinding;
+	int i;
+
+	for (i = 0; i < SECONDARIES; i++)
+		holder_kill(&self->secondaries[i]);
+	tell("keep", 0);
+	unbinding = unbind_start(EDU);
+	for (i = 0; i < 1000 && !removals.nr; i++) {
+		vfioext_removals_release(&removals);
+		usleep(5000);
+		ASSERT_EQ(0, vfioext_removals_get(self->ctx, &removals));
+	}
+	ASSERT_EQ(1, removals.nr);
+	ASSERT_EQ(0, vfioext_attach(self->ctx, SOCKET, 5000, &attachment));
+	fd.fd = vfioext_attachment_fd(attachment);
+	while (!current.type && poll(&fd, 1, 2000 * slowness()) > 0)
+		ASSERT_LE(0, vfioext_attachment_dispatch(attachment, take_current, &current));
+	EXPECT_EQ(removals.list[0].id, current.removal.id);
+	EXPECT_STREQ(EDU, current.removal.device);
+	vfioext_removals_release(&removals);
+	EXPECT_EQ(0, vfioext_detach(attachment));
+	holder_kill(&self->primary);
+	EXPECT_TRUE(unbind_wait(unbinding, 5000));
+}
+
+/* Each asks by itself. Return: whether it never waited. */
+static bool ask_often(int group)
+{
+	long begin;
+	int i, fd;
+
+	for (i = 0; i < 25; i++) {
+		begin = now_ms();
+		if (vfioext_share_get_group(DPDK_SOCKET, group, 5000, &fd))
+			return false;
+		close(fd);
+		if (now_ms() - begin > 500 * slowness())
+			return false;
+	}
+	return true;
+}
+
+/* A client of the old protocol may be silent for a second before it is given up. */
+TEST_F(share, eight_and_a_silent_one)
+{
+	struct sockaddr_un address = { .sun_family = AF_UNIX, .sun_path = DPDK_SOCKET };
+	int silent = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0), i, status;
+	struct vfioext_device_info info;
+	pid_t clients[8];
+
+	ASSERT_EQ(0, vfioext_find_device(self->ctx, EDU, &info));
+	ASSERT_EQ(0, connect(silent, (const struct sockaddr *)&address, sizeof(address)));
+	for (i = 0; i < 8; i++) {
+		clients[i] = fork();
+		if (!clients[i])
+			_exit(!ask_often(info.group));
+	}
+	for (i = 0; i < 8; i++) {
+		ASSERT_EQ(clients[i], waitpid(clients[i], &status, 0));
+		EXPECT_EQ(0, status);
+	}
+	close(silent);
 }
 
 /* All of them hear of it, and let go. */
