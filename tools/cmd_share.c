@@ -113,18 +113,14 @@ static void look_at_devices(struct sharing *sharing, size_t *left)
 }
 
 /* Until a signal comes, or the last device has gone. */
-static int serve(struct sharing *sharing)
+static int serve(struct sharing *sharing, int signals_fd)
 {
 	struct pollfd *share = &sharing->fds[sharing->nr], *signals = share + 1;
 	size_t left = sharing->nr;
 	int ret = EXIT_DONE;
 
 	*share = (struct pollfd){ .fd = vfioext_share_fd(sharing->share), .events = POLLIN };
-	*signals = (struct pollfd){ .fd = signals_catch(), .events = POLLIN };
-	if (signals->fd < 0) {
-		error("signalfd: %s", strerror(errno));
-		return EXIT_FAILED;
-	}
+	*signals = (struct pollfd){ .fd = signals_fd, .events = POLLIN };
 	sd_notify(0, "READY=1");
 	while (left && (poll(sharing->fds, sharing->nr + 2, -1) > 0 || errno == EINTR) &&
 	       !signals->revents) {
@@ -137,24 +133,42 @@ static int serve(struct sharing *sharing)
 		}
 		look_at_devices(sharing, &left);
 	}
+	/* Why the last device went those who are attached are to hear before the end. */
+	if (!left)
+		vfioext_share_dispatch(sharing->share);
 	sd_notify(0, "STOPPING=1");
-	close(signals->fd);
 	return ret;
 }
 
-static int share(struct sharing *sharing, char **names)
+static int begin(struct sharing *sharing)
 {
-	int ret = open_devices(sharing, names);
+	int ret = vfioext_share_new(sharing->ctx, &sharing->options, &sharing->share);
 
-	if (ret)
-		return ret;
-	ret = vfioext_share_new(sharing->ctx, &sharing->options, &sharing->share);
 	if (!ret)
 		ret = vfioext_share_add(sharing->share, sharing->container);
 	if (ret)
 		return fail(sharing->ctx, ret, "%s", sharing->options.path ? sharing->options.path :
 			    sharing->options.dpdk_path);
-	return serve(sharing);
+	return EXIT_DONE;
+}
+
+/* A signal from then on leaves no socket behind. */
+static int share(struct sharing *sharing, char **names)
+{
+	int ret = open_devices(sharing, names), signals_fd;
+
+	if (ret)
+		return ret;
+	signals_fd = signals_catch();
+	if (signals_fd < 0) {
+		error("signalfd: %s", strerror(errno));
+		return EXIT_FAILED;
+	}
+	ret = begin(sharing);
+	if (!ret)
+		ret = serve(sharing, signals_fd);
+	close(signals_fd);
+	return ret;
 }
 
 static int run(struct sharing *sharing, int nr, char **names)
