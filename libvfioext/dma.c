@@ -158,7 +158,7 @@ static int read_remotes(struct vfioext_container *container)
 static uint64_t locked_left(void)
 {
 	unsigned long long capabilities = 0, locked_kb = 0;
-	FILE *file = fopen("/proc/self/status", "r");
+	FILE *file = fopen("/proc/self/status", "re");
 	struct rlimit limit;
 	char line[256];
 	int found = 0;
@@ -203,19 +203,6 @@ void dma_begin(struct vfioext_container *container)
 {
 	if (container->backend != VFIOEXT_BACKEND_NOIOMMU)
 		read_limits(container);
-}
-
-/* The IOMMU is gone, and the mappings with it. */
-void dma_end(struct vfioext_container *container)
-{
-	struct mapping mapping;
-
-	while (mappings_next(container->mappings, 0, &mapping))
-		mappings_remove(container->mappings, mapping.iova, NULL);
-	if (container->registered)
-		spapr_end(container);
-	container->ready = false;
-	container->tracked = false;
 }
 
 static int check_ready(struct vfioext_container *container)
@@ -315,6 +302,9 @@ static int choose_iova(struct vfioext_container *container, struct mapping *mapp
 
 static int fail_map(struct vfioext_container *container, int ret, const struct mapping *mapping)
 {
+	if (ret == -EPERM && container->registered && container->groups->next)
+		return context_fail(container->ctx, ret, "on POWER under a hypervisor each group has an "
+				    "address space of its own; open its devices in a container of their own");
 	if (ret == -EPERM && (container->registered || container->shared))
 		return context_fail(container->ctx, ret, "on POWER a container maps for the process alone "
 				    "that mapped in it first; have that one map");
@@ -529,6 +519,21 @@ static int unmap_each(struct vfioext_container *container, uint64_t iova, uint64
 			forget(container, mapping.iova);
 	}
 	return ret;
+}
+
+/* The IOMMU is gone, and the mappings with it, but where others have kept it. */
+void dma_end(struct vfioext_container *container)
+{
+	struct mapping mapping;
+
+	if (container->lent)
+		unmap_each(container, 0, UINT64_MAX);
+	while (mappings_next(container->mappings, 0, &mapping))
+		mappings_remove(container->mappings, mapping.iova, NULL);
+	if (container->registered)
+		spapr_end(container);
+	container->ready = false;
+	container->tracked = false;
 }
 
 /* The container's lock is held, and it is ready. Mostly it is one mapping. */

@@ -128,6 +128,13 @@ bool mappings_at(struct mappings *mappings, uint64_t iova, struct mapping *found
 	return true;
 }
 
+void mappings_set_flags(struct mappings *mappings, uint64_t iova, uint32_t flags)
+{
+	const struct path *path = tree_seek(&mappings->by_iova, iova, 0);
+
+	put(path->node[0]->flags[path->at[0]], flags);
+}
+
 int mappings_remove(struct mappings *mappings, uint64_t iova, struct mapping *removed)
 {
 	struct mapping mapping;

@@ -31,6 +31,9 @@ int mappings_add(struct mappings *mappings, const struct mapping *mapping);
 /* Remove the one that begins at an IOVA. Return: 0, or -ENOENT. */
 int mappings_remove(struct mappings *mappings, uint64_t iova, struct mapping *removed);
 
+/* Change the flags of the one that begins at an IOVA, as it is found by that. For the writer. */
+void mappings_set_flags(struct mappings *mappings, uint64_t iova, uint32_t flags);
+
 /* The one that an address lies in. Return: false if there is none. Lock-free. */
 bool mappings_by_iova(const struct mappings *mappings, uint64_t iova, struct mapping *found);
 bool mappings_by_vaddr(const struct mappings *mappings, uint64_t vaddr, struct mapping *found);

@@ -2,6 +2,7 @@
 /* POWER's IOMMU: memory is registered, and mapped in windows. */
 #include <errno.h>
 #include <linux/vfio.h>
+#include <pthread.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <unistd.h>
@@ -9,12 +10,40 @@
 #include "container.h"
 #include "spapr.h"
 
+/*
+ * What the process has registered with any container, by its address in the place of IOVAs.
+ * The kernel keeps that by process, and takes nothing that overlaps a piece and is another.
+ * In the place of flags is how many containers have it; in container->registered, how many
+ * mappings lie in it, or partly. Containers of a process that was forked are not its child's.
+ */
+static struct mappings *pieces;
+static pid_t pieces_of;
+static pthread_mutex_t pieces_lock = PTHREAD_MUTEX_INITIALIZER;
+
+static int pieces_begin(void)
+{
+	int ret = 0;
+
+	pthread_mutex_lock(&pieces_lock);
+	if (pieces_of != getpid()) {
+		mappings_free(pieces);
+		pieces = mappings_new();
+		pieces_of = getpid();
+	}
+	if (!pieces) {
+		pieces_of = 0;
+		ret = -ENOMEM;
+	}
+	pthread_mutex_unlock(&pieces_lock);
+	return ret;
+}
+
 int spapr_begin(struct vfioext_container *container)
 {
 	if (ioctl(container->fd, VFIO_CHECK_EXTENSION, VFIO_SPAPR_TCE_v2_IOMMU) <= 0)
 		return 0;
 	container->registered = mappings_new();
-	return container->registered ? 0 : -ENOMEM;
+	return container->registered ? pieces_begin() : -ENOMEM;
 }
 
 static int get_info(struct vfioext_container *container, struct vfio_iommu_spapr_tce_info *info)
@@ -110,76 +139,124 @@ static int tell_registration(struct vfioext_container *container, unsigned long 
 	return ioctl(container->fd, request, &memory) ? -errno : 0;
 }
 
-/* A piece of memory; in the place of flags is how many mappings lie in it, or partly. */
-static int register_piece(struct vfioext_container *container, uint64_t vaddr, uint64_t end)
+/* The first mapping of a container in it. */
+static int register_piece(struct vfioext_container *container, struct mapping piece)
 {
-	struct mapping piece = { .vaddr = vaddr, .iova = vaddr, .size = end - vaddr, .flags = 1 };
-	int ret = mappings_add(container->registered, &piece);
+	int ret;
 
+	piece.flags = 1;
+	ret = mappings_add(container->registered, &piece);
 	if (ret)
 		return ret;
-	ret = tell_registration(container, VFIO_IOMMU_SPAPR_REGISTER_MEMORY, vaddr, end - vaddr);
+	ret = tell_registration(container, VFIO_IOMMU_SPAPR_REGISTER_MEMORY, piece.vaddr, piece.size);
 	if (ret)
-		mappings_remove(container->registered, vaddr, NULL);
+		mappings_remove(container->registered, piece.iova, NULL);
 	return ret;
 }
 
-/* It is there, and what was freed for it is enough to add it again. */
-static void change_count(struct vfioext_container *container, struct mapping *piece, int by)
+static int use_piece(struct vfioext_container *container, const struct mapping *piece)
 {
-	mappings_remove(container->registered, piece->iova, NULL);
-	piece->flags += by;
-	if (piece->flags)
-		mappings_add(container->registered, piece);
+	struct mapping own;
+	int ret;
+
+	if (mappings_at(container->registered, piece->iova, &own)) {
+		mappings_set_flags(container->registered, own.iova, own.flags + 1);
+		return 0;
+	}
+	ret = register_piece(container, *piece);
+	if (!ret)
+		mappings_set_flags(pieces, piece->iova, piece->flags + 1);
+	return ret;
+}
+
+static int new_piece(struct vfioext_container *container, uint64_t vaddr, uint64_t end)
+{
+	struct mapping piece = { .vaddr = vaddr, .iova = vaddr, .size = end - vaddr };
+	int ret = mappings_add(pieces, &piece);
+
+	if (ret)
+		return ret;
+	ret = use_piece(container, &piece);
+	if (ret)
+		mappings_remove(pieces, vaddr, NULL);
+	return ret;
+}
+
+/* The container has it no longer. */
+static void drop_piece(struct vfioext_container *container, uint64_t vaddr)
+{
+	struct mapping piece;
+
+	mappings_remove(container->registered, vaddr, NULL);
+	if (!mappings_at(pieces, vaddr, &piece))
+		return;
+	if (piece.flags > 1)
+		mappings_set_flags(pieces, vaddr, piece.flags - 1);
 	else
-		tell_registration(container, VFIO_IOMMU_SPAPR_UNREGISTER_MEMORY, piece->vaddr,
-				  piece->size);
+		mappings_remove(pieces, vaddr, NULL);
+}
+
+static void leave_piece(struct vfioext_container *container, const struct mapping *own)
+{
+	if (own->flags > 1) {
+		mappings_set_flags(container->registered, own->iova, own->flags - 1);
+		return;
+	}
+	tell_registration(container, VFIO_IOMMU_SPAPR_UNREGISTER_MEMORY, own->vaddr, own->size);
+	drop_piece(container, own->vaddr);
+}
+
+static void leave_pieces(struct vfioext_container *container, uint64_t vaddr, uint64_t end)
+{
+	struct mapping own;
+
+	while (vaddr < end && mappings_by_iova(container->registered, vaddr, &own)) {
+		vaddr = own.iova + own.size;
+		leave_piece(container, &own);
+	}
 }
 
 void spapr_unregister(struct vfioext_container *container, uint64_t vaddr, uint64_t size)
 {
-	uint64_t end = vaddr + size;
-	struct mapping piece;
-
-	while (vaddr < end && mappings_by_iova(container->registered, vaddr, &piece)) {
-		vaddr = piece.iova + piece.size;
-		change_count(container, &piece, -1);
-	}
+	pthread_mutex_lock(&pieces_lock);
+	leave_pieces(container, vaddr, vaddr + size);
+	pthread_mutex_unlock(&pieces_lock);
 }
 
-/*
- * What lies in pieces that are registered has them in common with others; the kernel
- * takes none that overlap.
- */
+/* What lies in pieces that there are has them in common with others. */
 int spapr_register(struct vfioext_container *container, uint64_t vaddr, uint64_t size)
 {
 	uint64_t at = vaddr, end = vaddr + size, next;
 	struct mapping piece;
-	int ret;
+	int ret = 0;
 
+	pthread_mutex_lock(&pieces_lock);
 	while (at < end) {
-		if (mappings_by_iova(container->registered, at, &piece)) {
-			at = piece.iova + piece.size;
-			change_count(container, &piece, 1);
-			continue;
+		if (mappings_by_iova(pieces, at, &piece)) {
+			next = piece.iova + piece.size;
+			ret = use_piece(container, &piece);
+		} else {
+			next = mappings_next(pieces, at, &piece) && piece.iova < end ?
+			       piece.iova : end;
+			ret = new_piece(container, at, next);
 		}
-		next = mappings_next(container->registered, at, &piece) && piece.iova < end ?
-		       piece.iova : end;
-		ret = register_piece(container, at, next);
-		if (ret) {
-			spapr_unregister(container, vaddr, at - vaddr);
-			return ret;
-		}
+		if (ret)
+			break;
 		at = next;
 	}
-	return 0;
+	if (ret)
+		leave_pieces(container, vaddr, at);
+	pthread_mutex_unlock(&pieces_lock);
+	return ret;
 }
 
 void spapr_end(struct vfioext_container *container)
 {
-	struct mapping piece;
+	struct mapping own;
 
-	while (mappings_next(container->registered, 0, &piece))
-		mappings_remove(container->registered, piece.iova, NULL);
+	pthread_mutex_lock(&pieces_lock);
+	while (mappings_next(container->registered, 0, &own))
+		drop_piece(container, own.iova);
+	pthread_mutex_unlock(&pieces_lock);
 	container->nr_windows = 0;
 }

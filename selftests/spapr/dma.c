@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /* Memory for devices on POWER: registered, and mapped in windows. */
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/vfio.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -11,6 +13,7 @@
 #include "kselftest_harness.h"
 
 #include "../lib/test.h"
+#include "vfioext_consumer.h"
 
 #define PAGE ((size_t)getpagesize())
 #define PAGES 16
@@ -24,6 +27,7 @@ FIXTURE(spapr) {
 	struct vfioext *ctx;
 	struct vfioext_device *device;
 	struct vfioext_device *other;
+	struct vfioext_device *third;
 	struct vfioext_container *container;
 	struct vfioext_dma_limits limits;
 	uint8_t *memory;
@@ -208,6 +212,104 @@ TEST_F(spapr, another_group)
 	EXPECT_TRUE(edu_sees(self->device, self->memory, BASE, 0x62));
 	vfioext_device_close(self->other);
 	self->other = NULL;
+}
+
+/* While nothing is mapped the kernel takes another group, and then maps for neither. */
+TEST_F(spapr, two_groups_before_a_window)
+{
+	struct vfioext_open how = { 0 };
+	uint64_t iova = BASE;
+
+	bind_device(EDU2);
+	bind_device(TESTDEV);
+	ASSERT_EQ(0, vfioext_container_new(self->ctx, VFIOEXT_BACKEND_CONTAINER, &how.container));
+	ASSERT_EQ(0, vfioext_device_open(self->ctx, EDU2, &how, &self->other));
+	ASSERT_EQ(0, vfioext_device_open(self->ctx, TESTDEV, &how, &self->third));
+	EXPECT_EQ(-EPERM, vfioext_dma_map(how.container, self->memory, PAGE, VFIOEXT_DMA_FIXED,
+					  &iova));
+	EXPECT_NE(NULL, strstr(vfioext_message(self->ctx), "container of their own"));
+	vfioext_device_close(self->third);
+	vfioext_device_close(self->other);
+	self->other = NULL;
+	EXPECT_EQ(0, vfioext_container_free(how.container));
+	run("vfioext unbind " TESTDEV " > /dev/null");
+}
+
+/* The kernel knows registered memory by the process: that of another container counts, too. */
+TEST_F(spapr, two_containers)
+{
+	struct vfioext_container *other;
+	uint64_t iova = BASE;
+
+	bind_device(EDU2);
+	ASSERT_EQ(0, vfioext_device_open(self->ctx, EDU2, NULL, &self->other));
+	other = vfioext_device_container(self->other);
+	ASSERT_EQ(0, map(0, 4, BASE));
+	ASSERT_EQ(0, map_at(other, self->memory + 2 * PAGE, 4, BASE));
+	ASSERT_EQ(0, map_at(other, self->memory, PAGES, BASE + 0x400000));
+	ASSERT_EQ(0, map(1, 4, BASE + 0x400000));
+	EXPECT_TRUE(edu_sees(self->device, self->memory + 4 * PAGE, BASE + 0x400000 + 3 * PAGE, 0x71));
+	EXPECT_TRUE(edu_sees(self->other, self->memory + 4 * PAGE, BASE + 2 * PAGE, 0x72));
+	/* What the one lets go the other has still. */
+	ASSERT_EQ(0, vfioext_dma_unmap_all(self->container));
+	EXPECT_TRUE(edu_sees(self->other, self->memory + 2 * PAGE, BASE, 0x73));
+	EXPECT_TRUE(edu_sees(self->other, self->memory, BASE + 0x400000, 0x74));
+	ASSERT_EQ(0, map(0, PAGES, iova));
+	vfioext_device_close(self->other);
+	self->other = NULL;
+	EXPECT_TRUE(edu_sees(self->device, self->memory + 5 * PAGE, BASE + 5 * PAGE, 0x75));
+}
+
+static int ask_consumer(int consumer, unsigned long request, const uint8_t *page, uint64_t iova)
+{
+	struct consumer_map map = {
+		.vaddr = (uintptr_t)page,
+		.iova = iova,
+		.size = PAGE,
+		.flags = CONSUMER_MAP_READ | CONSUMER_MAP_WRITE,
+	};
+
+	return ioctl(consumer, request, &map) ? -errno : 0;
+}
+
+static int open_consumer(struct vfioext_device *device)
+{
+	int consumer;
+
+	run("modprobe vfioext && modprobe vfioext_consumer");
+	consumer = open("/dev/vfioext_consumer", O_RDWR | O_CLOEXEC);
+	return ioctl(consumer, CONSUMER_ATTACH, vfioext_device_group_fd(device)) < 0 ? -1 : consumer;
+}
+
+/* VFIO maps over what is there; that stays when the consumer unmaps. */
+TEST_F(spapr, owner_maps_over_a_consumer)
+{
+	int consumer = open_consumer(self->device);
+
+	ASSERT_LE(0, consumer);
+	ASSERT_EQ(0, ask_consumer(consumer, CONSUMER_MAP, self->memory, BASE));
+	EXPECT_TRUE(edu_sees(self->device, self->memory, BASE, 0x81));
+	ASSERT_EQ(0, map(1, 1, BASE));
+	EXPECT_EQ(0, ask_consumer(consumer, CONSUMER_UNMAP, NULL, BASE));
+	EXPECT_TRUE(edu_sees(self->device, self->memory + PAGE, BASE, 0x82));
+	EXPECT_EQ(0, close(consumer));
+	EXPECT_TRUE(edu_sees(self->device, self->memory + PAGE, BASE, 0x83));
+}
+
+/* The owner takes the consumer's window away. */
+TEST_F(spapr, window_of_a_consumer_goes)
+{
+	struct vfio_iommu_spapr_tce_remove window = { .argsz = sizeof(window) };
+	int consumer = open_consumer(self->device);
+
+	ASSERT_LE(0, consumer);
+	ASSERT_EQ(0, ask_consumer(consumer, CONSUMER_MAP, self->memory, BASE));
+	ASSERT_EQ(0, ioctl(vfioext_container_fd(self->container), VFIO_IOMMU_SPAPR_TCE_REMOVE,
+			   &window));
+	EXPECT_EQ(-ENXIO, ask_consumer(consumer, CONSUMER_MAP, self->memory, BASE + PAGE));
+	EXPECT_EQ(0, ask_consumer(consumer, CONSUMER_UNMAP, NULL, BASE));
+	EXPECT_EQ(0, close(consumer));
+	self->locked = locked_kb();
 }
 
 int main(int argc, char **argv)
