@@ -2,8 +2,9 @@
 /*
  * The external-user API of VFIO groups, for in-kernel consumers.
  *
- * A consumer holds a group that user space has set up: the group, its
- * container and its IOMMU domain stay as they are until the consumer lets go.
+ * A consumer holds a group that user space has set up: the group stays in its
+ * container, and with it the IOMMU's domain, until the consumer lets go. On POWER
+ * the owner may still remove windows and replace what is mapped in them.
  * Names and meaning are those the API had in mainline until 6.0.
  */
 #ifndef _LINUX_VFIOEXT_H

@@ -3,11 +3,13 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/vfio.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "kselftest_harness.h"
@@ -286,8 +288,9 @@ TEST_F(external_user, map_checks)
 	struct vfioext_container *container = vfioext_device_container(self->device);
 	struct vfioext_dma_limits limits;
 	uint64_t iova = 0x200000;
-	void *memory, *page;
+	void *memory, *page, *two;
 
+	two = mmap(NULL, 2 * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	page = mmap(NULL, PAGE, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	ASSERT_EQ(0, vfioext_dma_alloc(container, PAGE, VFIOEXT_DMA_FIXED, &memory, &iova));
 	ASSERT_EQ(0, vfioext_dma_get_limits(container, &limits));
@@ -299,7 +302,7 @@ TEST_F(external_user, map_checks)
 	EXPECT_EQ(-EINVAL, map_for(self->consumer, page, 0x100000 + PAGE / 2, CONSUMER_MAP_READ));
 	EXPECT_EQ(-ERANGE, map_for(self->consumer, page, -2 * PAGE, CONSUMER_MAP_READ));
 	/* It begins in the last range, and ends behind it. */
-	EXPECT_EQ(-ERANGE, map(self->consumer, page,
+	EXPECT_EQ(-ERANGE, map(self->consumer, two,
 			       limits.ranges[limits.nr_ranges - 1].last + 1 - PAGE, 2 * PAGE));
 	EXPECT_EQ(0, map_for(self->consumer, page, 0x100000, CONSUMER_MAP_READ));
 	EXPECT_EQ(1, status_of(self->consumer).maps);
@@ -307,6 +310,52 @@ TEST_F(external_user, map_checks)
 	/* The owner's is as it was. */
 	EXPECT_TRUE(edu_sees(self->device, memory, iova, 0x77));
 	EXPECT_EQ(0, vfioext_dma_free(container, memory, PAGE));
+}
+
+/* Where there is no process: the removal is told in a work item. */
+TEST_F(external_user, removal_with_a_mapping)
+{
+	void *page = mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	pid_t unbinding;
+
+	ASSERT_EQ(0, make_window(self->device));
+	ASSERT_LE(0, attach(self->consumer, self->group));
+	ASSERT_EQ(0, map(self->consumer, page, 0x100000, PAGE));
+	vfioext_device_close(self->device);
+	self->device = NULL;
+	unbinding = unbind_start(EDU);
+	EXPECT_TRUE(unbind_wait(unbinding, 3000));
+	EXPECT_EQ(1, status_of(self->consumer).let_go);
+	EXPECT_EQ(0, status_of(self->consumer).maps);
+}
+
+/* One that is killed has no memory any more when its files are closed. */
+TEST_F(external_user, killed_with_a_mapping)
+{
+	void *page = mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	int ready[2], consumer;
+	pid_t child;
+	char byte;
+
+	ASSERT_EQ(0, make_window(self->device));
+	ASSERT_EQ(0, pipe(ready));
+	child = fork();
+	if (!child) {
+		consumer = open_consumer();
+		if (attach(consumer, self->group) >= 0 && !map(consumer, page, 0x100000, PAGE) &&
+		    write(ready[1], "", 1) == 1)
+			pause();
+		_exit(1);
+	}
+	close(ready[1]);
+	ASSERT_EQ(1, read(ready[0], &byte, 1));
+	close(ready[0]);
+	EXPECT_EQ(1, users(self->ctx, self->info.group));
+	kill(child, SIGKILL);
+	ASSERT_EQ(child, waitpid(child, NULL, 0));
+	EXPECT_EQ(0, users(self->ctx, self->info.group));
+	ASSERT_LE(0, attach(self->consumer, self->group));
+	EXPECT_EQ(0, map(self->consumer, page, 0x100000, PAGE));
 }
 
 TEST_F(external_user, two_consumers)

@@ -15,6 +15,7 @@
 #include <linux/module.h>
 #include <linux/mutex.h>
 #include <linux/pci.h>
+#include <linux/sched/signal.h>
 #include <linux/slab.h>
 #include <linux/uaccess.h>
 #include <linux/vfioext.h>
@@ -34,7 +35,11 @@ struct consumer_mapping {
 
 struct consumer {
 	struct list_head node;
-	struct mutex lock; /* everything, and the get with the recording of its result */
+	/*
+	 * Everything, and the get with the recording of its result. It is not held while user
+	 * space's memory is looked at: that may wait for user space, and a removal for us.
+	 */
+	struct mutex lock;
 	struct vfio_group *group;
 	struct consumer_iommu iommu;
 	struct list_head mappings;
@@ -55,7 +60,7 @@ static void mapping_free(struct consumer_mapping *mapping)
 
 static void consumer_unmap(struct consumer *consumer, struct consumer_mapping *mapping)
 {
-	consumer_iommu_unmap(&consumer->iommu, mapping->iova, mapping->nr_pages);
+	consumer_iommu_unmap(&consumer->iommu, mapping->iova, mapping->pages, mapping->nr_pages);
 	list_del(&mapping->node);
 	consumer->status.maps--;
 	mapping_free(mapping);
@@ -128,8 +133,6 @@ static long consumer_attach_device(struct consumer *consumer, const char __user 
 	char name[64];
 	long ret;
 
-	if (consumer->group)
-		return -EBUSY;
 	ret = strncpy_from_user(name, arg, sizeof(name));
 	if (ret < 0)
 		return ret;
@@ -138,7 +141,12 @@ static long consumer_attach_device(struct consumer *consumer, const char __user 
 	dev = bus_find_device_by_name(&pci_bus_type, NULL, name);
 	if (!dev)
 		return -ENOENT;
-	ret = consumer_attached(consumer, vfio_group_get_external_user_from_dev(dev));
+	mutex_lock(&consumer->lock);
+	if (consumer->group)
+		ret = -EBUSY;
+	else
+		ret = consumer_attached(consumer, vfio_group_get_external_user_from_dev(dev));
+	mutex_unlock(&consumer->lock);
 	put_device(dev);
 	return ret;
 }
@@ -166,7 +174,7 @@ static struct consumer_mapping *find_overlap(struct consumer *consumer, u64 iova
 	return NULL;
 }
 
-static int check_map(struct consumer *consumer, const struct consumer_map *map)
+static int check_arguments(const struct consumer_map *map)
 {
 	u64 end;
 
@@ -174,8 +182,12 @@ static int check_map(struct consumer *consumer, const struct consumer_map *map)
 	    !map->size || check_add_overflow(map->iova, map->size, &end) || map->reserved ||
 	    !map->flags || map->flags & ~(CONSUMER_MAP_READ | CONSUMER_MAP_WRITE))
 		return -EINVAL;
-	if (map->size / PAGE_SIZE > CONSUMER_MAP_PAGES_MAX ||
-	    consumer->status.maps >= CONSUMER_MAPS_MAX)
+	return map->size / PAGE_SIZE > CONSUMER_MAP_PAGES_MAX ? -E2BIG : 0;
+}
+
+static int check_place(struct consumer *consumer, const struct consumer_map *map)
+{
+	if (consumer->status.maps >= CONSUMER_MAPS_MAX)
 		return -E2BIG;
 	if (find_overlap(consumer, map->iova, map->size))
 		return -EEXIST;
@@ -218,9 +230,16 @@ static int map_pages(struct consumer_iommu *iommu, struct consumer_mapping *mapp
 	return 0;
 
 err_unmap:
-	if (i)
-		consumer_iommu_unmap(iommu, mapping->iova, i);
+	consumer_iommu_unmap(iommu, mapping->iova, mapping->pages, i);
 	return ret;
+}
+
+/* What user space told, with its memory pinned. */
+static struct consumer_mapping *take_memory(const struct consumer_map *map)
+{
+	int ret = check_arguments(map);
+
+	return ret ? ERR_PTR(ret) : pin_memory(map);
 }
 
 static long consumer_map(struct consumer *consumer, const struct consumer_map __user *arg)
@@ -231,36 +250,57 @@ static long consumer_map(struct consumer *consumer, const struct consumer_map __
 
 	if (copy_from_user(&map, arg, sizeof(map)))
 		return -EFAULT;
-	ret = check_map(consumer, &map);
-	if (ret)
-		return ret;
-	mapping = pin_memory(&map);
+	mapping = take_memory(&map);
 	if (IS_ERR(mapping))
 		return PTR_ERR(mapping);
-	ret = map_pages(&consumer->iommu, mapping);
-	if (ret) {
-		mapping_free(mapping);
-		return ret;
+	mutex_lock(&consumer->lock);
+	ret = check_place(consumer, &map);
+	if (!ret)
+		ret = map_pages(&consumer->iommu, mapping);
+	if (!ret) {
+		list_add(&mapping->node, &consumer->mappings);
+		consumer->status.maps++;
 	}
-	list_add(&mapping->node, &consumer->mappings);
-	consumer->status.maps++;
-	return 0;
+	mutex_unlock(&consumer->lock);
+	if (ret)
+		mapping_free(mapping);
+	return ret;
 }
 
-static long consumer_unmap_ioctl(struct consumer *consumer, const struct consumer_map __user *arg)
+static long unmap_at(struct consumer *consumer, u64 iova)
 {
 	struct consumer_mapping *mapping;
-	struct consumer_map map;
 
-	if (copy_from_user(&map, arg, sizeof(map)))
-		return -EFAULT;
 	list_for_each_entry(mapping, &consumer->mappings, node) {
-		if (mapping->iova != map.iova)
+		if (mapping->iova != iova)
 			continue;
 		consumer_unmap(consumer, mapping);
 		return 0;
 	}
 	return -ENOENT;
+}
+
+static long consumer_unmap_ioctl(struct consumer *consumer, const struct consumer_map __user *arg)
+{
+	struct consumer_map map;
+	long ret;
+
+	if (copy_from_user(&map, arg, sizeof(map)))
+		return -EFAULT;
+	mutex_lock(&consumer->lock);
+	ret = unmap_at(consumer, map.iova);
+	mutex_unlock(&consumer->lock);
+	return ret;
+}
+
+static long consumer_status(struct consumer *consumer, struct consumer_status __user *arg)
+{
+	struct consumer_status status;
+
+	mutex_lock(&consumer->lock);
+	status = consumer->status;
+	mutex_unlock(&consumer->lock);
+	return copy_to_user(arg, &status, sizeof(status)) ? -EFAULT : 0;
 }
 
 static int bench_external_user(struct file *filep, u32 iterations, u64 *ns)
@@ -274,8 +314,11 @@ static int bench_external_user(struct file *filep, u32 iterations, u64 *ns)
 		if (IS_ERR(group))
 			return PTR_ERR(group);
 		vfio_group_put_external_user(group);
-		if (!(i % 1024))
-			cond_resched();
+		if (i % 1024)
+			continue;
+		if (signal_pending(current))
+			return -EINTR;
+		cond_resched();
 	}
 	*ns = ktime_to_ns(ktime_sub(ktime_get(), begun));
 	return 0;
@@ -330,9 +373,11 @@ static int bench_map(struct consumer_iommu *iommu, struct consumer_mapping *mapp
 	for (i = 0; !ret && i < bench->iterations; i++) {
 		ret = map_pages(iommu, mapping);
 		if (!ret)
-			consumer_iommu_unmap(iommu, mapping->iova, mapping->nr_pages);
-		if (!(i % 1024))
-			cond_resched();
+			consumer_iommu_unmap(iommu, mapping->iova, mapping->pages,
+					     mapping->nr_pages);
+		if (!ret && signal_pending(current))
+			ret = -EINTR;
+		cond_resched();
 	}
 	bench->ns = ktime_to_ns(ktime_sub(ktime_get(), begun));
 	return ret;
@@ -348,13 +393,14 @@ static long consumer_bench_map(struct consumer *consumer, struct consumer_bench_
 		return -EFAULT;
 	if (!bench.iterations || bench.iterations > BENCH_MAX || bench.reserved)
 		return -EINVAL;
-	ret = check_map(consumer, &bench.map);
-	if (ret)
-		return ret;
-	mapping = pin_memory(&bench.map);
+	mapping = take_memory(&bench.map);
 	if (IS_ERR(mapping))
 		return PTR_ERR(mapping);
-	ret = bench_map(&consumer->iommu, mapping, &bench);
+	mutex_lock(&consumer->lock);
+	ret = check_place(consumer, &bench.map);
+	if (!ret)
+		ret = bench_map(&consumer->iommu, mapping, &bench);
+	mutex_unlock(&consumer->lock);
 	mapping_free(mapping);
 	if (!ret && copy_to_user(arg, &bench, sizeof(bench)))
 		ret = -EFAULT;
@@ -363,13 +409,9 @@ static long consumer_bench_map(struct consumer *consumer, struct consumer_bench_
 
 static long consumer_locked_ioctl(struct consumer *consumer, unsigned int cmd, unsigned long arg)
 {
-	void __user *user = (void __user *)arg;
-
 	switch (cmd) {
 	case CONSUMER_ATTACH:
 		return consumer_attach(consumer, arg);
-	case CONSUMER_ATTACH_DEVICE:
-		return consumer_attach_device(consumer, user);
 	case CONSUMER_DETACH:
 		if (!consumer->group)
 			return -ENXIO;
@@ -377,18 +419,9 @@ static long consumer_locked_ioctl(struct consumer *consumer, unsigned int cmd, u
 		return 0;
 	case CONSUMER_MATCH:
 		return consumer->group ? consumer_match(consumer, arg) : -ENXIO;
-	case CONSUMER_MAP:
-		return consumer_map(consumer, user);
-	case CONSUMER_UNMAP:
-		return consumer_unmap_ioctl(consumer, user);
-	case CONSUMER_BENCH_MAP:
-		return consumer_bench_map(consumer, user);
 	case CONSUMER_REFUSE:
 		consumer->refuse = arg;
 		return 0;
-	case CONSUMER_STATUS:
-		return copy_to_user(user, &consumer->status, sizeof(consumer->status)) ?
-			-EFAULT : 0;
 	default:
 		return -ENOTTY;
 	}
@@ -397,10 +430,23 @@ static long consumer_locked_ioctl(struct consumer *consumer, unsigned int cmd, u
 static long consumer_ioctl(struct file *filep, unsigned int cmd, unsigned long arg)
 {
 	struct consumer *consumer = filep->private_data;
+	void __user *user = (void __user *)arg;
 	long ret;
 
-	if (cmd == CONSUMER_BENCH)
-		return consumer_bench((void __user *)arg);
+	switch (cmd) {
+	case CONSUMER_ATTACH_DEVICE:
+		return consumer_attach_device(consumer, user);
+	case CONSUMER_MAP:
+		return consumer_map(consumer, user);
+	case CONSUMER_UNMAP:
+		return consumer_unmap_ioctl(consumer, user);
+	case CONSUMER_STATUS:
+		return consumer_status(consumer, user);
+	case CONSUMER_BENCH:
+		return consumer_bench(user);
+	case CONSUMER_BENCH_MAP:
+		return consumer_bench_map(consumer, user);
+	}
 	mutex_lock(&consumer->lock);
 	ret = consumer_locked_ioctl(consumer, cmd, arg);
 	mutex_unlock(&consumer->lock);

@@ -42,7 +42,12 @@ int consumer_iommu_map(struct consumer_iommu *iommu, u64 iova, struct page *page
 	return compat_iommu_map(iommu->domain, iova, page_to_phys(page), PAGE_SIZE, prot);
 }
 
-void consumer_iommu_unmap(struct consumer_iommu *iommu, u64 iova, size_t nr_pages)
+void consumer_iommu_unmap(struct consumer_iommu *iommu, u64 iova, struct page **pages,
+			  size_t nr_pages)
 {
-	iommu_unmap(iommu->domain, iova, nr_pages * PAGE_SIZE);
+	size_t i;
+
+	for (i = 0; i < nr_pages; i++, iova += PAGE_SIZE)
+		if (iommu_iova_to_phys(iommu->domain, iova) == page_to_phys(pages[i]))
+			iommu_unmap(iommu->domain, iova, PAGE_SIZE);
 }

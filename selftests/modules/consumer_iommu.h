@@ -11,6 +11,7 @@
 
 struct device;
 struct iommu_domain;
+struct iommu_group;
 struct iommu_table;
 struct page;
 
@@ -19,6 +20,7 @@ struct page;
 
 struct consumer_iommu {
 #ifdef CONFIG_SPAPR_TCE_IOMMU
+	struct iommu_group *group;
 	struct iommu_table *tables[CONSUMER_TABLES];
 #else
 	struct iommu_domain *domain;
@@ -53,11 +55,21 @@ int consumer_iommu_check(struct consumer_iommu *iommu, u64 iova, u64 size);
  * @page: which stays until it is unmapped
  * @flags: CONSUMER_MAP_READ, CONSUMER_MAP_WRITE, or both
  *
- * Return: 0, -EEXIST if something is mapped there, or the IOMMU's error.
+ * Return: 0, -EEXIST if something is mapped there, -ERANGE if that is in no window any
+ * longer, or the IOMMU's error.
  */
 int consumer_iommu_map(struct consumer_iommu *iommu, u64 iova, struct page *page, u32 flags);
 
-/** consumer_iommu_unmap() - the reverse, for pages that follow each other */
-void consumer_iommu_unmap(struct consumer_iommu *iommu, u64 iova, size_t nr_pages);
+/**
+ * consumer_iommu_unmap() - the reverse, for pages that follow each other
+ * @iommu: where
+ * @iova: at which address
+ * @pages: what was mapped there; what the owner has put in the place of it stays
+ * @nr_pages: how many
+ *
+ * There need be no current process: a removal is told in a work item.
+ */
+void consumer_iommu_unmap(struct consumer_iommu *iommu, u64 iova, struct page **pages,
+			  size_t nr_pages);
 
 #endif
