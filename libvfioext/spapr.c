@@ -71,6 +71,8 @@ int spapr_read(struct vfioext_container *container)
 		container->nr_windows = 1;
 	}
 	container->limits.page_sizes = 4096;
+	/* What is registered counts once, however often it is mapped: only the kernel can tell. */
+	container->limits.locked_left = UINT64_MAX;
 	container->limits.ranges = container->windows;
 	container->limits.nr_ranges = container->nr_windows;
 	return 0;

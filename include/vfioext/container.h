@@ -12,7 +12,8 @@ extern "C" {
  * struct vfioext_container - an address space for DMA; opaque.
  *
  * The devices that are opened in it, of one or of several groups, see the same
- * memory at the same addresses. It may be used from several threads at once.
+ * memory at the same addresses; on POWER under a hypervisor those of one group alone
+ * can. It may be used from several threads at once.
  */
 struct vfioext_container;
 
@@ -21,7 +22,8 @@ struct vfioext_container;
  * @VFIOEXT_BACKEND_ANY: what the environment variable VFIOEXT_BACKEND names
  *	("container" or "iommufd"), else iommufd where the kernel has it and
  *	devices have files of their own, else a VFIO container
- * @VFIOEXT_BACKEND_CONTAINER: a VFIO container (/dev/vfio/vfio, type 1 v2)
+ * @VFIOEXT_BACKEND_CONTAINER: a VFIO container (/dev/vfio/vfio, type 1 v2, on POWER
+ *	SPAPR TCE v2)
  * @VFIOEXT_BACKEND_IOMMUFD: an address space of /dev/iommu, which a context opens
  *	once for all of its containers
  * @VFIOEXT_BACKEND_NOIOMMU: a VFIO container without an IOMMU: nothing keeps a

@@ -49,7 +49,8 @@ struct vfioext_open {
  * and the container is not for such devices, or the reverse; -ENXIO if it is not bound
  * to a VFIO driver; -EBUSY if the group is open elsewhere or not viable
  * (vfioext_message() says which function and driver break it), or if it is in
- * another container of this process; -EPERM, -EACCES; -ENOMEM; or the error of
+ * another container of this process; -EPERM, -EACCES (on POWER under a hypervisor
+ * -EPERM if the container has another group); -ENOMEM; or the error of
  * the step that vfioext_message() names.
  */
 int vfioext_device_open(struct vfioext *ctx, const char *name, const struct vfioext_open *how,

@@ -45,7 +45,8 @@ extern "C" {
  * if there is no room, or no mapping left (vfioext_message() of the container's
  * context says which, and what to do); -ENOMEM if memory may not be locked, which
  * it says, too; -EFAULT if the memory cannot be accessed so; -ENODEV if no device is in the
- * container, or all are lost; or the error of the kernel, or of a server.
+ * container, or all are lost; -ENOTSUP without an IOMMU; -EPERM on POWER for a second process,
+ * or a second group; or the error of the kernel, or of a server.
  */
 int vfioext_dma_map(struct vfioext_container *container, void *vaddr, uint64_t size,
 		    unsigned int flags, uint64_t *iova);
@@ -138,7 +139,8 @@ struct vfioext_dma_limits {
  * @container: a container that has a device
  * @limits: where it goes
  *
- * Return: 0, or -ENODEV if no device is in the container.
+ * Return: 0; -ENODEV if no device is in the container; -ENOTSUP without an IOMMU; or the
+ * kernel's error.
  */
 int vfioext_dma_get_limits(struct vfioext_container *container,
 			   struct vfioext_dma_limits *limits);
