@@ -51,15 +51,6 @@ static int take_container(struct vfioext_attachment *attachment, const void *rec
 	return 0;
 }
 
-static struct group *find_group(const struct vfioext_attachment *attachment, uint32_t id)
-{
-	struct group *group = attachment->container->groups;
-
-	while (group && (uint32_t)group->id != id)
-		group = group->next;
-	return group;
-}
-
 static int take_group(struct vfioext_attachment *attachment, const void *record, size_t size,
 		      int fd)
 {
@@ -68,7 +59,7 @@ static int take_group(struct vfioext_attachment *attachment, const void *record,
 	if (size < sizeof(told) || fd < 0)
 		return -EPROTO;
 	memcpy(&told, record, sizeof(told));
-	if (told.group > INT_MAX || find_group(attachment, told.group) ||
+	if (told.group > INT_MAX || container_find_group(attachment->container, (int)told.group) ||
 	    attachment->nr_groups == ATTACH_GROUPS_MAX)
 		return -EPROTO;
 	if (!container_add_group(attachment->container, (int)told.group, fd))
@@ -109,7 +100,7 @@ static int take_devices(struct vfioext_attachment *attachment, const void *recor
 		return -EPROTO;
 	memcpy(&told, record, size);
 	if (!has_array(size, before, told.nr, SHARE_DEVICES_MAX, sizeof(told.names[0])) ||
-	    !find_group(attachment, told.group))
+	    !container_find_group(attachment->container, (int)told.group))
 		return -EPROTO;
 	for (i = 0; i < told.nr && !ret; i++)
 		ret = take_device(attachment, told.names[i], told.group);

@@ -320,7 +320,7 @@ static void unlink_group(struct group *group)
 	pthread_mutex_unlock(&group->container->groups_lock);
 }
 
-static struct group *find_group(struct vfioext_container *container, int id)
+struct group *container_find_group(const struct vfioext_container *container, int id)
 {
 	struct group *group = container->groups;
 
@@ -366,7 +366,7 @@ static int device_from_group(struct vfioext_device *device, struct vfioext *ctx)
 /* The container's lock is held. */
 static int add_by_group(struct vfioext_container *container, struct vfioext_device *device)
 {
-	struct group *group = find_group(container, device->info.group);
+	struct group *group = container_find_group(container, device->info.group);
 	struct vfioext *ctx = device->ctx;
 	bool new = !group;
 	int ret = 0;

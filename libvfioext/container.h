@@ -89,6 +89,9 @@ void container_release(struct vfioext_container *container);
 struct vfioext_container *container_alloc(struct vfioext *ctx, enum vfioext_backend backend);
 struct group *container_add_group(struct vfioext_container *container, int id, int fd);
 
+/* Return: NULL if the group is not in it. */
+struct group *container_find_group(const struct vfioext_container *container, int id);
+
 /* Unmap what this process mapped, whoever else has mappings. */
 int dma_unmap_own(struct vfioext_container *container);
 

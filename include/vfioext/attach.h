@@ -73,6 +73,28 @@ int vfioext_attach(struct vfioext *ctx, const char *path, unsigned int timeout_m
 		   struct vfioext_attachment **attachment);
 
 /**
+ * vfioext_attach_dpdk() - attach to a primary of DPDK's protocol
+ * @ctx: the context, which must outlive it
+ * @path: its socket, as of vfioext_share_dpdk_path()
+ * @devices: names of devices, whose groups are asked for; others cannot be opened
+ * @nr_devices: how many, at least 1
+ * @timeout_ms: how long to wait at most, for all of it
+ * @attachment: where it goes; complete
+ *
+ * For primaries of DPDK 1.7 to 18.02, and for vfioext_share_new(). The protocol knows neither
+ * devices nor maps nor events: vfioext_attachment_fd() is -1, and none are listed. What the
+ * primary has mapped only the kernel knows, which refuses to map over it: where an address is
+ * to be chosen, another one is tried.
+ *
+ * Return: 0; -ENODEV if there is no such device, or the primary has not opened its group;
+ * -ENXIO if a device has no group; -EINVAL; -ETIMEDOUT for the whole; or as
+ * vfioext_share_get_container(). vfioext_message() says what of it failed.
+ */
+int vfioext_attach_dpdk(struct vfioext *ctx, const char *path, const char *const *devices,
+			size_t nr_devices, unsigned int timeout_ms,
+			struct vfioext_attachment **attachment);
+
+/**
  * vfioext_detach() - give back all that was got
  * @attachment: the attachment, or NULL
  *
@@ -86,7 +108,7 @@ int vfioext_detach(struct vfioext_attachment *attachment);
  * vfioext_attachment_fd() - what to poll for input
  * @attachment: the attachment
  *
- * Return: a file descriptor that stays the attachment's own.
+ * Return: a file descriptor that stays the attachment's own; -1 of one of DPDK's protocol.
  */
 int vfioext_attachment_fd(const struct vfioext_attachment *attachment);
 

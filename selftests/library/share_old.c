@@ -186,6 +186,40 @@ static pid_t hostile(int listener, const struct answer *answers, size_t nr, unsi
 	_exit(0);
 }
 
+/* The groups of devices that are named, each once, in a container that devices open in. */
+TEST_F(share, old_attach)
+{
+	static const char *const names[] = { "0000:03:00.0", "0000:03:00.1", "0000:0b:00.0" };
+	static const char *const other[] = { "0000:03:00.0", "0000:14:00.0" };
+	static const char *const missing[] = { "0000:77:00.0" };
+	struct vfioext_attachment *attachment;
+	struct vfioext_container *container;
+	unsigned int files = open_files();
+
+	EXPECT_EQ(-ENOENT, vfioext_attach_dpdk(self->ctx, self->old, names, 3, LONG_MS, &attachment));
+	ASSERT_EQ(0, begin_share(self, (struct vfioext_share_options){ 0 }, false, true));
+	start_serving(self);
+	files = open_files();
+	EXPECT_EQ(-EINVAL, vfioext_attach_dpdk(self->ctx, self->old, names, 0, LONG_MS, &attachment));
+	EXPECT_EQ(-ENODEV, vfioext_attach_dpdk(self->ctx, self->old, other, 2, LONG_MS, &attachment));
+	EXPECT_NE(NULL, strstr(vfioext_message(self->ctx), "has not opened it"));
+	EXPECT_EQ(-ENODEV, vfioext_attach_dpdk(self->ctx, self->old, missing, 1, LONG_MS, &attachment));
+	EXPECT_EQ(files, open_files());
+	ASSERT_EQ(0, vfioext_attach_dpdk(self->ctx, self->old, names, 3, LONG_MS, &attachment));
+	container = vfioext_attachment_container(attachment);
+	ASSERT_NE(NULL, container);
+	EXPECT_TRUE(same_file(self->container->fd, container->fd));
+	EXPECT_EQ(files + 3, open_files());
+	ASSERT_NE(NULL, container_find_group(container, FIRST));
+	EXPECT_TRUE(same_file(container_find_group(self->container, FIRST)->fd,
+			      container_find_group(container, FIRST)->fd));
+	EXPECT_NE(NULL, container_find_group(container, SECOND));
+	EXPECT_EQ(-1, vfioext_attachment_fd(attachment));
+	EXPECT_EQ(-ENOTCONN, vfioext_attachment_dispatch(attachment, NULL, NULL));
+	EXPECT_EQ(0, vfioext_detach(attachment));
+	EXPECT_EQ(files, open_files());
+}
+
 TEST_F(share, hostile_server)
 {
 	static const struct {

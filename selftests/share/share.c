@@ -422,6 +422,32 @@ TEST_F(share, old_wire)
 	close(container);
 }
 
+/* So do we, by the library. */
+TEST_F(share, old_secondary)
+{
+	static const char *const names[] = { EDU };
+	struct vfioext_attachment *attachment;
+	struct secondary one = { .nr = SECONDARIES };
+	struct vfioext_open how = { 0 };
+	void *memory;
+	int i;
+
+	ASSERT_EQ(0, vfioext_attach_dpdk(self->ctx, DPDK_SOCKET, names, 1, 5000, &attachment)) {
+		TH_LOG("%s", vfioext_message(self->ctx));
+	}
+	how.container = vfioext_attachment_container(attachment);
+	ASSERT_EQ(0, vfioext_device_open(self->ctx, EDU, &how, &one.device));
+	ASSERT_EQ(0, vfioext_dma_alloc(how.container, PAGE, 0, &memory, &one.iova));
+	one.page = memory;
+	EXPECT_TRUE(sees_in_turn(&one));
+	vfioext_device_close(one.device);
+	EXPECT_EQ(0, vfioext_detach(attachment));
+	/* What the others have mapped is as it was. */
+	holder_kill(&self->primary);
+	for (i = 0; i < SECONDARIES; i++)
+		EXPECT_TRUE(told("still", i));
+}
+
 int main(int argc, char **argv)
 {
 	run("modprobe vfio-pci && modprobe vfio_iommu_type1 && modprobe vfioext");
