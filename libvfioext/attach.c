@@ -55,6 +55,63 @@ int vfioext_attach_start(struct vfioext *ctx, const char *path,
 	return start(ctx, path, 0, attachment);
 }
 
+/* Return: 0 if there was nothing, 1 if something happened, or an error. */
+static int take_one(struct vfioext_attachment *attachment, struct vfioext_event *event,
+		    enum vfioext_attach_what *what, bool *none)
+{
+	_Alignas(8) uint8_t record[SHARE_RECORD_MAX];
+	bool complete = attachment->complete;
+	ssize_t len;
+	int fd, ret;
+
+	len = share_receive(attachment->fd, record, sizeof(record), &fd);
+	*none = len == -EAGAIN;
+	if (*none)
+		return 0;
+	if (!len || len == -ECONNRESET) {
+		if (fd >= 0)
+			close(fd);
+		*what = VFIOEXT_ATTACH_GONE;
+		attachment->gone = true;
+		return complete ? 1 : -ECONNRESET;
+	}
+	if (len < 0)
+		return len == -EMSGSIZE ? -EPROTO : (int)len;
+	ret = attach_take(attachment, record, (size_t)len, fd, event);
+	*what = VFIOEXT_ATTACH_EVENT;
+	if (!ret && !complete && attachment->complete) {
+		*what = VFIOEXT_ATTACH_COMPLETE;
+		ret = 1;
+	}
+	return ret;
+}
+
+/* Until there is no more; what comes behind the last of the offer may be left for later. */
+static int dispatch(struct vfioext_attachment *attachment, bool offer_only, vfioext_attach_fn fn,
+		    void *data)
+{
+	enum vfioext_attach_what what;
+	struct vfioext_event event;
+	int n, ret, calls = 0;
+	bool none = false;
+
+	if (attachment->gone)
+		return -ENOTCONN;
+	for (n = 0; n < RECORDS_MAX && !none && !attachment->gone; n++) {
+		if (offer_only && attachment->complete)
+			break;
+		ret = take_one(attachment, &event, &what, &none);
+		if (ret < 0) {
+			attachment->gone = true;
+			return ret;
+		}
+		if (ret && fn)
+			fn(what, what == VFIOEXT_ATTACH_EVENT ? &event : NULL, data);
+		calls += ret;
+	}
+	return calls;
+}
+
 static int wait_complete(struct vfioext_attachment *attachment, uint64_t deadline_ms)
 {
 	int ret = 0;
@@ -62,7 +119,7 @@ static int wait_complete(struct vfioext_attachment *attachment, uint64_t deadlin
 	while (!attachment->complete && ret >= 0) {
 		ret = share_wait(attachment->fd, deadline_ms);
 		if (!ret)
-			ret = vfioext_attachment_dispatch(attachment, NULL, NULL);
+			ret = dispatch(attachment, true, NULL, NULL);
 		/* There may be more to read for ever. */
 		if (ret >= 0 && !attachment->complete && share_now_ms() >= deadline_ms)
 			ret = -ETIMEDOUT;
@@ -113,58 +170,10 @@ int vfioext_attachment_fd(const struct vfioext_attachment *attachment)
 	return attachment->fd;
 }
 
-/* Return: 0 if there was nothing, 1 if something happened, or an error. */
-static int take_one(struct vfioext_attachment *attachment, struct vfioext_event *event,
-		    enum vfioext_attach_what *what, bool *none)
-{
-	_Alignas(8) uint8_t record[SHARE_RECORD_MAX];
-	bool complete = attachment->complete;
-	ssize_t len;
-	int fd, ret;
-
-	len = share_receive(attachment->fd, record, sizeof(record), &fd);
-	*none = len == -EAGAIN;
-	if (*none)
-		return 0;
-	if (!len || len == -ECONNRESET) {
-		if (fd >= 0)
-			close(fd);
-		*what = VFIOEXT_ATTACH_GONE;
-		attachment->gone = true;
-		return complete ? 1 : -ECONNRESET;
-	}
-	if (len < 0)
-		return len == -EMSGSIZE ? -EPROTO : (int)len;
-	ret = attach_take(attachment, record, (size_t)len, fd, event);
-	*what = VFIOEXT_ATTACH_EVENT;
-	if (!ret && !complete && attachment->complete) {
-		*what = VFIOEXT_ATTACH_COMPLETE;
-		ret = 1;
-	}
-	return ret;
-}
-
 int vfioext_attachment_dispatch(struct vfioext_attachment *attachment, vfioext_attach_fn fn,
 				void *data)
 {
-	enum vfioext_attach_what what;
-	struct vfioext_event event;
-	int n, ret, calls = 0;
-	bool none = false;
-
-	if (attachment->gone)
-		return -ENOTCONN;
-	for (n = 0; n < RECORDS_MAX && !none && !attachment->gone; n++) {
-		ret = take_one(attachment, &event, &what, &none);
-		if (ret < 0) {
-			attachment->gone = true;
-			return ret;
-		}
-		if (ret && fn)
-			fn(what, what == VFIOEXT_ATTACH_EVENT ? &event : NULL, data);
-		calls += ret;
-	}
-	return calls;
+	return dispatch(attachment, false, fn, data);
 }
 
 struct vfioext_container *

@@ -6,8 +6,10 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <signal.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
+#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -340,6 +342,23 @@ struct told {
 #define A_GROUP { SHARE_GROUP, { FIRST }, sizeof(struct share_group), 1 }
 #define THE_END { SHARE_END, { 0 }, sizeof(struct share_end), 0 }
 
+static void send_records(int socket, const struct told *told)
+{
+	_Alignas(8) uint8_t record[9000];
+	struct share_header header;
+	int fds[] = { 0, 0 };
+	size_t n;
+
+	for (n = 0; n < told->nr; n++) {
+		header.type = told->records[n].type;
+		header.size = (uint32_t)told->records[n].size;
+		memset(record, 0, sizeof(record));
+		memcpy(record + sizeof(header), told->records[n].values, 16);
+		memcpy(record, &header, sizeof(header));
+		raw_send(socket, record, header.size, fds, told->records[n].nr_fds);
+	}
+}
+
 TEST_F(share, hostile_primary)
 {
 	static const struct told cases[] = {
@@ -381,24 +400,14 @@ TEST_F(share, hostile_primary)
 		{ -EPROTO, 1, { { SHARE_ERROR, { 5 }, 16, 0 } } },
 		{ -EPROTO, 1, { { SHARE_ERROR, { (uint32_t)-EACCES }, 16, 1 } } },
 	};
-	int listener = raw_socket(self->path, true), socket, ret, fds[] = { 0, 0 };
+	int listener = raw_socket(self->path, true), socket, ret;
 	struct vfioext_attachment *attachment;
-	_Alignas(8) uint8_t record[9000];
-	struct share_header header;
 	unsigned int i, files = open_files();
-	size_t n;
 
 	for (i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
 		ASSERT_EQ(0, vfioext_attach_start(self->ctx, self->path, &attachment));
 		socket = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
-		for (n = 0; n < cases[i].nr; n++) {
-			header.type = cases[i].records[n].type;
-			header.size = (uint32_t)cases[i].records[n].size;
-			memset(record, 0, sizeof(record));
-			memcpy(record + sizeof(header), cases[i].records[n].values, 16);
-			memcpy(record, &header, sizeof(header));
-			raw_send(socket, record, header.size, fds, cases[i].records[n].nr_fds);
-		}
+		send_records(socket, &cases[i]);
 		ret = vfioext_attachment_dispatch(attachment, NULL, NULL);
 		EXPECT_EQ(cases[i].ret, ret) TH_LOG("case %u", i);
 		EXPECT_EQ(0, vfioext_detach(attachment));
@@ -409,13 +418,18 @@ TEST_F(share, hostile_primary)
 	unlink(self->path);
 }
 
-/* As for a primary that goes on and on: there is always something to read. */
+/*
+ * As for a primary that goes on and on: there is always something to read. And as for one
+ * that is faster than we: so long it takes until we look.
+ */
 static bool always_ready;
+static unsigned int late_by_us;
 
 int poll(struct pollfd *fds, nfds_t nr, int timeout_ms)
 {
 	struct timespec time = { timeout_ms / 1000, timeout_ms % 1000 * 1000000L };
 
+	usleep(late_by_us);
 	return always_ready ? 1 : ppoll(fds, nr, timeout_ms < 0 ? NULL : &time, NULL);
 }
 
@@ -429,6 +443,34 @@ TEST_F(share, endless_primary)
 	EXPECT_EQ(-ETIMEDOUT, vfioext_attach(self->ctx, self->path, 200, &attachment));
 	EXPECT_GT(LONG_MS, ms_since(begin));
 	always_ready = false;
+	close(listener);
+	unlink(self->path);
+}
+
+/* An event that is there already when all else has come is for the caller. */
+TEST_F(share, event_behind_the_offer)
+{
+	static const struct told told = {
+		0, 3, { A_CONTAINER, THE_END,
+			{ SHARE_EVENT, { 2 }, sizeof(struct share_event), 0 } },
+	};
+	int listener = raw_socket(self->path, true);
+	struct vfioext_attachment *attachment;
+	pid_t primary = fork();
+
+	if (!primary) {
+		send_records(accept4(listener, NULL, NULL, SOCK_CLOEXEC), &told);
+		pause();
+	}
+	late_by_us = 200000;
+	ASSERT_EQ(0, vfioext_attach(self->ctx, self->path, LONG_MS, &attachment));
+	late_by_us = 0;
+	EXPECT_EQ(1, vfioext_attachment_dispatch(attachment, NULL, NULL));
+	kill(primary, SIGKILL);
+	waitpid(primary, NULL, 0);
+	EXPECT_EQ(1, vfioext_attachment_dispatch(attachment, NULL, NULL));
+	EXPECT_EQ(-ENOTCONN, vfioext_attachment_dispatch(attachment, NULL, NULL));
+	EXPECT_EQ(0, vfioext_detach(attachment));
 	close(listener);
 	unlink(self->path);
 }
