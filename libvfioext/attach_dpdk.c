@@ -92,6 +92,7 @@ int vfioext_attach_dpdk(struct vfioext *ctx, const char *path, const char *const
 		return -ENOMEM;
 	new->ctx = ctx;
 	new->fd = -1;
+	new->primary = (struct ucred){ -1, (uid_t)-1, (gid_t)-1 };
 	ret = get_container(new, path, deadline_ms);
 	for (i = 0; i < nr_devices && !ret; i++)
 		ret = get_group(new, path, devices[i], deadline_ms);

@@ -193,6 +193,8 @@ size_t vfioext_attachment_maps(const struct vfioext_attachment *attachment,
  * @pid: where the process goes that made the socket, or NULL
  * @uid: where its user goes, or NULL
  *
+ * Both are -1 of a primary of DPDK's protocol: each answer may be of another.
+ *
  * For those who trust only some: a socket may be anybody's.
  */
 void vfioext_attachment_primary(const struct vfioext_attachment *attachment, pid_t *pid,

@@ -194,7 +194,8 @@ TEST_F(share, old_attach)
 	static const char *const missing[] = { "0000:77:00.0" };
 	struct vfioext_attachment *attachment;
 	struct vfioext_container *container;
-	unsigned int files = open_files();
+	unsigned int files;
+	pid_t pid;
 
 	EXPECT_EQ(-ENOENT, vfioext_attach_dpdk(self->ctx, self->old, names, 3, LONG_MS, &attachment));
 	ASSERT_EQ(0, begin_share(self, (struct vfioext_share_options){ 0 }, false, true));
@@ -215,6 +216,8 @@ TEST_F(share, old_attach)
 			      container_find_group(container, FIRST)->fd));
 	EXPECT_NE(NULL, container_find_group(container, SECOND));
 	EXPECT_EQ(-1, vfioext_attachment_fd(attachment));
+	vfioext_attachment_primary(attachment, &pid, NULL);
+	EXPECT_EQ(-1, pid);
 	EXPECT_EQ(-ENOTCONN, vfioext_attachment_dispatch(attachment, NULL, NULL));
 	EXPECT_EQ(0, vfioext_detach(attachment));
 	EXPECT_EQ(files, open_files());
