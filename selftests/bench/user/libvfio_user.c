@@ -17,7 +17,7 @@ static char memory[REGION_SIZE];
 static ssize_t access_region(vfu_ctx_t *ctx, char *buffer, size_t count, loff_t offset,
 			     bool write)
 {
-	double begin = now(), rate;
+	double begin, rate;
 	int i;
 
 	if (!write) {
@@ -26,6 +26,7 @@ static ssize_t access_region(vfu_ctx_t *ctx, char *buffer, size_t count, loff_t 
 	}
 	memcpy(memory + offset, buffer, count);
 	if (offset == REGISTER_SIGNAL) {
+		begin = now();
 		for (i = 0; i < SIGNALS; i++)
 			vfu_irq_trigger(ctx, 0);
 		rate = SIGNALS / (now() - begin);

@@ -24,13 +24,14 @@ static int region_read(struct vfioext_user_device *device, unsigned int region, 
 static int region_write(struct vfioext_user_device *device, unsigned int region,
 			const void *buffer, size_t count, uint64_t offset)
 {
-	double begin = now();
+	double begin;
 	int i;
 
 	(void)region;
 	memcpy(memory + offset, buffer, count);
 	if (offset != REGISTER_SIGNAL)
 		return 0;
+	begin = now();
 	for (i = 0; i < SIGNALS; i++)
 		vfioext_user_irq_trigger(device, VFIO_PCI_MSIX_IRQ_INDEX, 0);
 	rate = SIGNALS / (now() - begin);
