@@ -24,9 +24,11 @@ static int get_container(struct vfioext_attachment *attachment, const char *path
 	int fd, ret;
 
 	ret = vfioext_share_get_container(path, left_ms(deadline_ms), &fd);
-	if (ret)
-		return context_fail(attachment->ctx, ret, "%s: the container: %s", path ? path : "",
-				    strerror(-ret));
+	if (ret) {
+		context_fail(attachment->ctx, ret, "%s: the container: %s", path ? path : "",
+			     strerror(-ret));
+		return ret;
+	}
 	attachment->container = container_alloc(attachment->ctx, VFIOEXT_BACKEND_CONTAINER);
 	if (!attachment->container) {
 		close(fd);
