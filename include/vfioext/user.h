@@ -94,7 +94,8 @@ int vfioext_user_wait(struct vfioext_user *server, int timeout_ms);
  * @size: its bytes
  * @flags: VFIOEXT_USER_READ, VFIOEXT_USER_WRITE
  * @vaddr: where it is in this process, or NULL if the client gave no file, or one that
- *	is read and written, not mapped
+ *	is read and written, not mapped. What is around it may be other parts of the same
+ *	file, which are not for the device; so may be what is here when this memory has gone.
  */
 struct vfioext_user_memory {
 	uint64_t iova;

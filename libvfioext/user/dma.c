@@ -194,7 +194,7 @@ static int access_map(const struct memory_map *map, uint64_t offset, uint8_t *bu
 		memcpy(at, buffer, size);
 	else
 		memcpy(buffer, at, size);
-	return guard_is_broken(&map->mapped) ? -EFAULT : 0;
+	return guard_is_broken(&map->file->mapped) ? -EFAULT : 0;
 }
 
 static int access_one(struct vfioext_user_device *device, const struct vfioext_user_sg *sg,

@@ -16,9 +16,17 @@ void memory_init(struct memory *memory)
 	pthread_mutex_init(&memory->lock, NULL);
 }
 
-static void map_free(struct memory_map *map)
+static void map_free(struct memory *memory, struct memory_map *map)
 {
-	guard_unmap(&map->mapped);
+	bool last = false;
+
+	if (map->file) {
+		pthread_mutex_lock(&memory->lock);
+		last = mapped_file_unuse(&memory->files, map->file);
+		pthread_mutex_unlock(&memory->lock);
+	}
+	if (last)
+		mapped_file_free(map->file);
 	if (map->fd >= 0)
 		close(map->fd);
 	free(map);
@@ -27,7 +35,7 @@ static void map_free(struct memory_map *map)
 void memory_destroy(struct memory *memory)
 {
 	while (memory->nr)
-		map_free(memory->list[--memory->nr]);
+		map_free(memory, memory->list[--memory->nr]);
 	free(memory->list);
 	pthread_mutex_destroy(&memory->lock);
 }
@@ -50,46 +58,48 @@ static size_t find(const struct memory *memory, uint64_t iova)
 }
 
 /* Does a regular file have that much? Of others only the kernel knows. */
-static int check_file(const struct memory_file *file, uint64_t size)
+static int check_file(const struct memory_file *file, uint64_t size, struct stat *status)
 {
-	struct stat status;
-
-	if (fstat(file->fd, &status))
+	if (fstat(file->fd, status))
 		return -errno;
-	if (file->offset + size < size || file->offset + size > INT64_MAX)
+	if (file->offset + size < size || file->offset + size > INT64_MAX ||
+	    (file->mappable && file->offset % USER_PAGE))
 		return -EINVAL;
-	if (S_ISREG(status.st_mode) && (uint64_t)status.st_size < file->offset + size)
+	if (S_ISREG(status->st_mode) && (uint64_t)status->st_size < file->offset + size)
 		return -EINVAL;
 	return 0;
 }
 
-static int map_file(struct memory_map *map, const struct memory_file *file)
+static int map_file(struct memory *memory, struct memory_map *map, const struct memory_file *file,
+		    const struct stat *status)
 {
 	struct vfioext_user_memory *public = &map->public;
 	int prot = 0, ret;
-	void *at;
 
 	if (public->flags & VFIOEXT_USER_READ)
 		prot |= PROT_READ;
 	if (public->flags & VFIOEXT_USER_WRITE)
 		prot |= PROT_WRITE;
-	at = mmap(NULL, public->size, prot, MAP_SHARED | MAP_NORESERVE, file->fd,
-		  (off_t)file->offset);
-	if (at == MAP_FAILED)
-		return -errno;
-	ret = guard_add(&map->mapped, at, public->size);
-	if (ret) {
-		munmap(at, public->size);
-		return ret;
+	pthread_mutex_lock(&memory->lock);
+	map->file = mapped_file_find(memory->files, status, prot, file->offset + public->size);
+	pthread_mutex_unlock(&memory->lock);
+	if (!map->file) {
+		ret = mapped_file_new(file->fd, status, prot, file->offset, public->size, &map->file);
+		if (ret)
+			return ret;
+		pthread_mutex_lock(&memory->lock);
+		mapped_file_share(&memory->files, map->file);
+		pthread_mutex_unlock(&memory->lock);
 	}
-	public->vaddr = at;
+	public->vaddr = (uint8_t *)map->file->mapped.start + (file->offset - map->file->offset);
 	return 0;
 }
 
-static int map_new(const struct vfioext_user_memory *public, const struct memory_file *file,
-		   struct memory_map **map)
+static int map_new(struct memory *memory, const struct vfioext_user_memory *public,
+		   const struct memory_file *file, struct memory_map **map)
 {
 	struct memory_map *new = calloc(1, sizeof(*new));
+	struct stat status;
 	int ret = 0;
 
 	if (!new)
@@ -99,15 +109,15 @@ static int map_new(const struct vfioext_user_memory *public, const struct memory
 	new->fd = -1;
 	new->offset = file->offset;
 	if (file->fd >= 0)
-		ret = check_file(file, public->size);
+		ret = check_file(file, public->size, &status);
 	if (!ret && file->fd >= 0 && file->mappable)
-		ret = map_file(new, file);
+		ret = map_file(memory, new, file, &status);
 	if (!ret && file->fd >= 0 && !file->mappable) {
 		new->fd = fcntl(file->fd, F_DUPFD_CLOEXEC, 0);
 		ret = new->fd < 0 ? -errno : 0;
 	}
 	if (ret) {
-		map_free(new);
+		map_free(memory, new);
 		return ret;
 	}
 	*map = new;
@@ -159,14 +169,14 @@ int memory_add(struct memory *memory, const struct vfioext_user_memory *public,
 	if (!public->size || public->size % USER_PAGE || public->iova % USER_PAGE ||
 	    public->iova + (public->size - 1) < public->iova || public->size > SIZE_MAX)
 		return -EINVAL;
-	ret = map_new(public, file, &map);
+	ret = map_new(memory, public, file, &map);
 	if (ret)
 		return ret;
 	pthread_mutex_lock(&memory->lock);
 	ret = insert(memory, map);
 	pthread_mutex_unlock(&memory->lock);
 	if (ret)
-		map_free(map);
+		map_free(memory, map);
 	return ret;
 }
 
@@ -202,7 +212,7 @@ int memory_remove(struct memory *memory, uint64_t iova, uint64_t size)
 	if (!map)
 		return -ENOENT;
 	if (!used)
-		map_free(map);
+		map_free(memory, map);
 	return used;
 }
 
@@ -273,7 +283,7 @@ bool memory_unuse(struct memory *memory, struct memory_map *map)
 	if (!last)
 		return false;
 	/* As long as it is counted nobody is told that it is gone. */
-	map_free(map);
+	map_free(memory, map);
 	pthread_mutex_lock(&memory->lock);
 	memory->nr_dying--;
 	pthread_mutex_unlock(&memory->lock);

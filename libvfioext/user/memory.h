@@ -9,11 +9,11 @@
 #include <stdint.h>
 #include <vfioext/user.h>
 
-#include "guard.h"
+#include "mapped_file.h"
 
 /*
  * @public: as the device gets to see it
- * @mapped: where its file is mapped
+ * @file: the file that is mapped for it, or NULL
  * @fd: its file if it is read and written, not mapped; else -1
  * @offset: where it is in the file
  * @users: who use it
@@ -21,7 +21,7 @@
  */
 struct memory_map {
 	struct vfioext_user_memory public;
-	struct guarded mapped;
+	struct mapped_file *file;
 	int fd;
 	uint64_t offset;
 	unsigned int users;
@@ -34,6 +34,7 @@ struct memory_map {
  * @nr: how many
  * @room: for so many
  * @last: where something was found last
+ * @files: those that are mapped whole, in use by whatever there is
  * @nr_dying: how many are in use that are not in the list any longer
  */
 struct memory {
@@ -42,6 +43,7 @@ struct memory {
 	size_t nr;
 	size_t room;
 	size_t last;
+	struct mapped_file *files;
 	size_t nr_dying;
 };
 
