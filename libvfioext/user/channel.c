@@ -182,6 +182,12 @@ int channel_receive(struct channel *channel, bool wait)
 	return 0;
 }
 
+bool channel_is_cut_short(const struct channel *channel)
+{
+	return channel->nr_passed && received(channel) >= sizeof(struct vfio_user_header) &&
+	       received(channel) > header_at(channel->in + channel->in_begin).size;
+}
+
 /* Commands and replies that descriptors make sense with. */
 static bool takes_fds(const struct vfio_user_header *header)
 {

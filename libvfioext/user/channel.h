@@ -94,6 +94,12 @@ void channel_close(struct channel *channel);
  */
 int channel_receive(struct channel *channel, bool wait);
 
+/*
+ * Did a receive end with descriptors, behind another message? Then the client sends without
+ * waiting for answers, and has sent more by now.
+ */
+bool channel_is_cut_short(const struct channel *channel);
+
 /* Return: 1 and a message, 0 if none is there, -EPROTO if what is there is none, -ENOMEM. */
 int channel_next(struct channel *channel, struct message *message);
 

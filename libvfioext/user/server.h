@@ -18,6 +18,9 @@
 /* Commands of a session that are dealt with in one turn. */
 #define TURN_MAX 256
 
+/* Receives in one turn, if descriptors end each. */
+#define RECEIVES_MAX 32
+
 /*
  * How long a client may take to say which version it speaks; and how long memory that it
  * unmaps may be in use for what it does not answer, as QEMU waits for 5 s and gives up.

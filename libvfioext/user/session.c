@@ -390,15 +390,29 @@ static bool may_receive(const struct session *session)
 				      !channel_has_message(&session->channel);
 }
 
-static void run(struct session *session)
+static int receive(struct session *session, bool wait)
 {
-	int ret = 0;
+	int ret = channel_receive(&session->channel, wait);
 
-	if (may_receive(session))
-		ret = channel_receive(&session->channel, false);
 	if (ret && ret != -EAGAIN)
 		session->doomed = true;
-	run_messages(session);
+	return ret;
+}
+
+/*
+ * What was received, and what a client that does not wait for answers has sent since: it
+ * is all answered in one send.
+ */
+static void run(struct session *session)
+{
+	unsigned int receives = 0;
+	bool more;
+
+	do {
+		more = channel_is_cut_short(&session->channel);
+		run_messages(session);
+	} while (more && !session->doomed && receives++ < RECEIVES_MAX &&
+		 may_receive(session) && !receive(session, false));
 	finish(session);
 }
 
@@ -416,6 +430,8 @@ static void on_client(struct source *source, uint32_t events)
 		server->streak = server->only == session ? server->streak + 1 : 0;
 		server->only = session;
 	}
+	if (may_receive(session))
+		receive(session, false);
 	run(session);
 }
 
@@ -426,12 +442,11 @@ bool session_wait(struct session *session)
 	if (session->events != EPOLLIN || session->is_deferred ||
 	    channel_has_message(&session->channel))
 		return false;
-	if (channel_receive(&session->channel, true) == -EAGAIN) {
+	if (receive(session, true) == -EAGAIN) {
 		server->only = NULL;
 		return false;
 	}
-	run_messages(session);
-	finish(session);
+	run(session);
 	return true;
 }
 
