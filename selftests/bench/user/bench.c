@@ -25,6 +25,10 @@
 #define DEPTH 64
 #define DEVICES 100
 
+/* Of DMA: how many at once, and of how much memory. */
+#define PAIRS 32
+#define MEMORY 0x10000
+
 static double seconds;
 static const char *directory;
 static char path[64];
@@ -133,41 +137,99 @@ static void version(int fd)
 	receive_all(fd, rest, answer.size - sizeof(answer));
 }
 
+static void check_answer(const struct vfio_user_header *answer, size_t size)
+{
+	if (answer->flags & VFIO_USER_ERROR || answer->size != sizeof(*answer) + size)
+		errx(1, "%s: command %u: %s", server_name, answer->command,
+		     strerror((int)answer->error));
+}
+
 static void plain_answer(int fd, size_t size)
 {
 	struct vfio_user_header answer;
 	uint8_t rest[64];
 
 	receive_all(fd, &answer, sizeof(answer));
-	if (answer.flags & VFIO_USER_ERROR || answer.size != sizeof(answer) + size)
-		errx(1, "%s: command %u: %s", server_name, answer.command,
-		     strerror((int)answer.error));
+	check_answer(&answer, size);
 	receive_all(fd, rest, size);
 }
 
 static int memory;
 
+struct map_message {
+	struct vfio_user_header header;
+	struct vfio_user_dma_map map;
+};
+
+struct unmap_message {
+	struct vfio_user_header header;
+	struct vfio_user_dma_unmap unmap;
+};
+
+static struct map_message map_message(uint64_t nr)
+{
+	return (struct map_message){
+		.header = { .command = VFIO_USER_DMA_MAP, .size = sizeof(struct map_message) },
+		.map = {
+			.argsz = sizeof(struct vfio_user_dma_map),
+			.flags = 3,
+			.address = (nr + 1) * MEMORY,
+			.size = MEMORY,
+		},
+	};
+}
+
+static struct unmap_message unmap_message(uint64_t nr)
+{
+	return (struct unmap_message){
+		.header = { .command = VFIO_USER_DMA_UNMAP, .size = sizeof(struct unmap_message) },
+		.unmap = {
+			.argsz = sizeof(struct vfio_user_dma_unmap),
+			.address = (nr + 1) * MEMORY,
+			.size = MEMORY,
+		},
+	};
+}
+
+static void map(int fd, uint64_t nr)
+{
+	struct map_message message = map_message(nr);
+
+	send_all(fd, &message, sizeof(message), memory);
+	plain_answer(fd, 0);
+}
+
 static void map_and_unmap(int fd)
 {
-	struct {
-		struct vfio_user_header header;
-		struct vfio_user_dma_map map;
-	} map = {
-		.header = { .command = VFIO_USER_DMA_MAP, .size = sizeof(map) },
-		.map = { .argsz = sizeof(map.map), .flags = 3, .address = 0x100000, .size = 0x10000 },
-	};
-	struct {
-		struct vfio_user_header header;
-		struct vfio_user_dma_unmap unmap;
-	} unmap = {
-		.header = { .command = VFIO_USER_DMA_UNMAP, .size = sizeof(unmap) },
-		.unmap = { .argsz = sizeof(unmap.unmap), .address = 0x100000, .size = 0x10000 },
-	};
+	struct unmap_message unmap = unmap_message(0);
 
-	send_all(fd, &map, sizeof(map), memory);
-	plain_answer(fd, 0);
+	map(fd, 0);
 	send_all(fd, &unmap, sizeof(unmap), -1);
 	plain_answer(fd, sizeof(unmap.unmap));
+}
+
+/* As QEMU does what belongs together: a send for each message, and then all the answers. */
+static void map_and_unmap_many(int fd)
+{
+	struct {
+		struct vfio_user_header mapped;
+		struct unmap_message unmapped;
+	} answers[PAIRS];
+	struct unmap_message unmap;
+	struct map_message map;
+	int i;
+
+	for (i = 0; i < PAIRS; i++) {
+		map = map_message((uint64_t)i);
+		send_all(fd, &map, sizeof(map), memory);
+		unmap = unmap_message((uint64_t)i);
+		send_all(fd, &unmap, sizeof(unmap), -1);
+	}
+	receive_all(fd, answers, sizeof(answers));
+	for (i = 0; i < PAIRS; i++) {
+		check_answer(&answers[i].mapped, 0);
+		check_answer(&answers[i].unmapped.header, sizeof(unmap.unmap));
+	}
 }
 
 static void set_irqs(int fd, int event)
@@ -245,6 +307,10 @@ static void measure_one(void)
 	MEASURE("posted writes", DEPTH, access_many(fd, VFIO_USER_REGION_WRITE, DEPTH, true));
 	MEASURE("64 reads in flight", DEPTH, access_many(fd, VFIO_USER_REGION_READ, DEPTH, false));
 	MEASURE("DMA map and unmap", 1, map_and_unmap(fd));
+	/* A driver's rings, say. */
+	map(fd, PAIRS);
+	MEASURE("beside one that stays", 1, map_and_unmap(fd));
+	MEASURE("and 32 pairs in flight", PAIRS, map_and_unmap_many(fd));
 	MEASURE("SET_IRQS with an eventfd", 1, set_irqs(fd, event));
 	printf("%s\tinterrupts signaled\t%f\n", server_name, trigger(fd));
 	close(fd);
@@ -282,7 +348,7 @@ int main(int argc, char **argv)
 	if (sched_setaffinity(0, sizeof(cpus), &cpus))
 		err(1, "setting up");
 	memory = memfd_create("bench", MFD_CLOEXEC);
-	if (memory < 0 || ftruncate(memory, 0x10000))
+	if (memory < 0 || ftruncate(memory, MEMORY))
 		err(1, "memory");
 	snprintf(path, sizeof(path), "%s/one", directory);
 	measure_one();
