@@ -430,29 +430,36 @@ static size_t next_piece(const struct channel *channel, bool *with_fds)
 	return at - channel->out_begin;
 }
 
-static ssize_t send_piece(struct channel *channel, size_t size, bool with_fds)
+static ssize_t send_with_fds(const struct channel *channel, const void *bytes, size_t size)
 {
 	union {
 		struct cmsghdr align;
 		char bytes[CMSG_SPACE(CHANNEL_FDS * sizeof(int))];
-	} control;
-	struct iovec iov = { channel->out + channel->out_begin, size };
-	struct msghdr msg = { .msg_iov = &iov, .msg_iovlen = 1 };
-	struct cmsghdr *cmsg;
+	} control = { 0 };
+	struct iovec iov = { (void *)(uintptr_t)bytes, size };
+	struct msghdr msg = {
+		.msg_iov = &iov,
+		.msg_iovlen = 1,
+		.msg_control = control.bytes,
+		.msg_controllen = CMSG_SPACE(channel->nr_out_fds * sizeof(int)),
+	};
+	struct cmsghdr *cmsg = CMSG_FIRSTHDR(&msg);
+
+	cmsg->cmsg_level = SOL_SOCKET;
+	cmsg->cmsg_type = SCM_RIGHTS;
+	cmsg->cmsg_len = CMSG_LEN(channel->nr_out_fds * sizeof(int));
+	memcpy(CMSG_DATA(cmsg), channel->out_fds, channel->nr_out_fds * sizeof(int));
+	return sendmsg(channel->fd, &msg, MSG_DONTWAIT | MSG_NOSIGNAL);
+}
+
+static ssize_t send_piece(struct channel *channel, size_t size, bool with_fds)
+{
+	const uint8_t *bytes = channel->out + channel->out_begin;
 	ssize_t sent;
 
-	if (with_fds) {
-		msg.msg_control = control.bytes;
-		msg.msg_controllen = CMSG_SPACE(channel->nr_out_fds * sizeof(int));
-		memset(control.bytes, 0, msg.msg_controllen);
-		cmsg = CMSG_FIRSTHDR(&msg);
-		cmsg->cmsg_level = SOL_SOCKET;
-		cmsg->cmsg_type = SCM_RIGHTS;
-		cmsg->cmsg_len = CMSG_LEN(channel->nr_out_fds * sizeof(int));
-		memcpy(CMSG_DATA(cmsg), channel->out_fds, channel->nr_out_fds * sizeof(int));
-	}
 	do
-		sent = sendmsg(channel->fd, &msg, MSG_DONTWAIT | MSG_NOSIGNAL);
+		sent = with_fds ? send_with_fds(channel, bytes, size) :
+				  send(channel->fd, bytes, size, MSG_DONTWAIT | MSG_NOSIGNAL);
 	while (sent < 0 && errno == EINTR);
 	return sent < 0 ? -errno : sent;
 }
