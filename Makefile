@@ -22,7 +22,7 @@ help:
 	@echo 'make coverage        which lines the tests run, on KERNEL=debug'
 	@echo 'make lint            what can be found without running anything'
 	@echo 'make bench           measure, in a VM, and write Documentation/benchmarks.md'
-	@echo "make vm CMD='…'      run a command in a VM [KERNEL=] [QEMU=11] [QEMU_ARGS=] [TIMEOUT=]"
+	@echo "make vm CMD='…'      run a command in a VM [KERNEL=] [QEMU=host] [QEMU_ARGS=] [TIMEOUT=]"
 	@echo 'make generate        what is generated from the netlink specification'
 	@echo 'make install         [DESTDIR=] [prefix=]'
 	@echo 'make clean'

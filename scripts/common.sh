@@ -41,13 +41,13 @@ check_kernel()
 		die "no kernel '$1'; there are: ${!kernel_suite[*]} ${!kernel_fragments[*]}"
 }
 
-# QEMU= names: the Debian release that has it in its backports; without, the host's
+# QEMU= names: the Debian release that has it in its backports; host is the host's
 declare -A qemu_suite=([11]=trixie)
 declare -A qemu_package=([x86_64]=qemu-system-x86 [ppc64]=qemu-system-ppc [aarch64]=qemu-system-arm)
 
 check_qemu()
 {
-	[ -n "${qemu_suite[$1]:-}" ] || die "no QEMU '$1'; there are: ${!qemu_suite[*]}, and the host's without QEMU="
+	[ -n "${qemu_suite[$1]:-}" ] || die "no QEMU '$1'; there are: ${!qemu_suite[*]}, host"
 }
 
 # The release that was fetched or built for a KERNEL= name
