@@ -94,23 +94,26 @@ static void describe_holders(struct unbind *unbind, char *buffer, size_t size)
 			 group.external_users);
 }
 
-/* What is under way for the device. Return: false if nothing is. */
-static bool find_removal(struct unbind *unbind, struct vfioext_removal *removal)
+/* Ours that is under way, or the kernel's own for the device. Return: 0, -ENOENT, or an error. */
+static int find_removal(struct unbind *unbind, struct vfioext_removal *removal)
 {
 	struct vfioext_removals removals;
-	bool found = false;
 	size_t i;
+	int ret;
 
-	if (vfioext_removals_get(unbind->ctx, &removals))
-		return false;
+	ret = vfioext_removals_get(unbind->ctx, &removals);
+	if (ret)
+		return ret;
+	ret = -ENOENT;
 	for (i = 0; i < removals.nr; i++) {
-		if (strcmp(removals.list[i].device, unbind->info.name))
+		if (strcmp(removals.list[i].device, unbind->info.name) ||
+		    (unbind->id && removals.list[i].id != unbind->id))
 			continue;
 		*removal = removals.list[i];
-		found = true;
+		ret = 0;
 	}
 	vfioext_removals_release(&removals);
-	return found;
+	return ret;
 }
 
 /* On a terminal all the time, elsewhere when the holders change. */
@@ -119,7 +122,7 @@ static void show_progress(struct unbind *unbind)
 	struct vfioext_removal removal;
 	char holders[sizeof(unbind->shown)];
 
-	if (unbind->json || !find_removal(unbind, &removal))
+	if (unbind->json || find_removal(unbind, &removal))
 		return;
 	describe_holders(unbind, holders, sizeof(holders));
 	if (!holders[0])
@@ -166,19 +169,31 @@ static void on_event(const struct vfioext_event *event, void *data)
 	}
 }
 
-/* Ask again what became of it, when the event that told may be among the lost. */
+/*
+ * Ask what became of it, when the event that told may be among the lost. What cannot be known
+ * now is asked again at the next look.
+ */
 static void resync(struct unbind *unbind)
 {
 	struct vfioext_removal removal;
 	uint32_t handles = 0;
+	int ret;
 
-	unbind->lost = false;
-	if (unbind->ended || find_removal(unbind, &removal))
+	ret = unbind->ended ? 0 : find_removal(unbind, &removal);
+	unbind->lost = ret;
+	if (!ret)
 		return;
+	if (ret == -ENOENT)
+		ret = vfioext_device_handles(unbind->ctx, unbind->info.name, &handles);
+	if (ret && ret != -ENODEV && ret != -EPROTONOSUPPORT)
+		return;
+	unbind->lost = false;
 	unbind->ended = true;
-	unbind->released = vfioext_device_handles(unbind->ctx, unbind->info.name, &handles) ||
-			   !handles;
-	unbind->outcome = unbind->released ? VFIOEXT_OUTCOME_LET_GO : VFIOEXT_OUTCOME_TIMED_OUT;
+	unbind->released = ret != -EPROTONOSUPPORT && !handles;
+	if (unbind->released)
+		unbind->outcome = VFIOEXT_OUTCOME_LET_GO;
+	else
+		unbind->outcome = ret ? VFIOEXT_OUTCOME_UNLOADED : VFIOEXT_OUTCOME_TIMED_OUT;
 }
 
 /* Wait a little. Return: the signal to stop on, or 0. */
@@ -249,6 +264,8 @@ static int ask(struct unbind *unbind, const struct vfioext_policy *how)
 		return EXIT_DONE;
 	if (unbind->outcome == VFIOEXT_OUTCOME_TIMED_OUT)
 		return conclude(unbind, "timed out, still bound and working", EXIT_TIMED_OUT);
+	if (unbind->outcome == VFIOEXT_OUTCOME_UNLOADED)
+		return conclude(unbind, "the module was unloaded, still bound", EXIT_FAILED);
 	return conclude(unbind, "called off by somebody else, still bound", EXIT_FAILED);
 }
 
