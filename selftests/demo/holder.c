@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * holder cooperative|stubborn DEVICE: have a device open and mapped, and let go
- * when it is wanted back, or do not.
+ * holder cooperative|asking|stubborn DEVICE: have a device open and mapped, and let go
+ * when it is wanted back, or ask for more time first, or do neither.
  */
 #include <errno.h>
 #include <linux/vfio.h>
@@ -13,18 +13,26 @@
 #include <unistd.h>
 #include <vfioext/vfioext.h>
 
+#define MORE_MS 2000
+
 struct holder {
+	struct vfioext *ctx;
 	const char *name;
+	bool asks;
 	bool wanted_back;
 };
 
 static void on_event(const struct vfioext_event *event, void *data)
 {
 	struct holder *holder = data;
+	uint32_t more = MORE_MS;
 
-	if (event->type == VFIOEXT_EVENT_REMOVAL_REQUESTED &&
-	    !strcmp(event->removal.device, holder->name))
-		holder->wanted_back = true;
+	if (event->type != VFIOEXT_EVENT_REMOVAL_REQUESTED ||
+	    strcmp(event->removal.device, holder->name))
+		return;
+	holder->wanted_back = true;
+	if (holder->asks && vfioext_removal_extend(holder->ctx, event->removal.id, &more, NULL))
+		fprintf(stderr, "%s\n", vfioext_message(holder->ctx));
 }
 
 static int wait_until_wanted(struct holder *holder, struct vfioext_events *events)
@@ -48,12 +56,14 @@ int main(int argc, char **argv)
 	int ret;
 
 	if (argc != 3) {
-		fprintf(stderr, "usage: holder cooperative|stubborn DEVICE\n");
+		fprintf(stderr, "usage: holder cooperative|asking|stubborn DEVICE\n");
 		return 2;
 	}
 	holder.name = argv[2];
+	holder.asks = !strcmp(argv[1], "asking");
 	if (vfioext_new(&ctx, NULL))
 		return 1;
+	holder.ctx = ctx;
 	ret = vfioext_events_open(&events, VFIOEXT_EVENTS_REMOVAL, -1);
 	if (ret) {
 		fprintf(stderr, "events: %s\n", strerror(-ret));
