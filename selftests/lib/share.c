@@ -65,6 +65,15 @@ unsigned int open_files(void)
 	return nr;
 }
 
+bool files_become(unsigned int nr)
+{
+	uint64_t deadline = share_now_ms() + 5000;
+
+	while (open_files() != nr && share_now_ms() < deadline)
+		usleep(1000);
+	return open_files() == nr;
+}
+
 unsigned int inheritable_files(void)
 {
 	unsigned int nr = 0;

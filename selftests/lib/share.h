@@ -57,6 +57,8 @@ extern uint64_t last_unmapped;
 
 bool same_file(int a, int b);
 unsigned int open_files(void);
+/* Where another thread serves, which closes later what its clients have left. */
+bool files_become(unsigned int nr);
 
 /* Files that an exec would pass on. */
 unsigned int inheritable_files(void);
