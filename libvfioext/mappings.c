@@ -219,12 +219,12 @@ static bool find_in_leaf(const struct tree *tree, const struct path *path,
 {
 	const struct node *node = path->node[0];
 	unsigned int nr = get(node->nr), at;
-	uint64_t last, upto;
+	uint64_t last, until;
 
 	for (at = path->at[0]; at < nr; at++) {
 		last = get(node->last[at]);
-		upto = tree_free_upto(tree, path, at);
-		if (upto - last >= wanted->size && fits(wanted, last + 1, upto, iova))
+		until = tree_free_upto(tree, path, at);
+		if (until - last >= wanted->size && fits(wanted, last + 1, until, iova))
 			return true;
 	}
 	return false;

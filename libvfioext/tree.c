@@ -372,16 +372,16 @@ static bool previous_leaf(const struct tree *tree, struct path *path)
 /* What is before is going to have more behind it. */
 static void tell_gap_without(const struct tree *tree, const struct path *path)
 {
-	uint64_t upto = tree_free_upto(tree, path, path->at[0]);
+	uint64_t until = tree_free_upto(tree, path, path->at[0]);
 	struct path previous;
 
 	if (path->at[0]) {
-		tell_gap(tree, path, upto - get(path->node[0]->last[path->at[0] - 1]));
+		tell_gap(tree, path, until - get(path->node[0]->last[path->at[0] - 1]));
 		return;
 	}
 	previous = *path;
 	if (previous_leaf(tree, &previous))
-		tell_gap(tree, &previous, upto - get(previous.node[0]->last[previous.at[0]]));
+		tell_gap(tree, &previous, until - get(previous.node[0]->last[previous.at[0]]));
 }
 
 /* As far as can be told from the leaf alone. */

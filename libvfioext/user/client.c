@@ -193,6 +193,7 @@ static int client_open(struct vfioext *ctx, const char *path, void (*lost)(void 
 	if (ret) {
 		ret = fail_open(ctx, &client->connection, path, ret);
 		client_close(&client->remote);
+		/* cppcheck-suppress memleak ; client_close() frees it */
 		return ret;
 	}
 	client->connection.lost = lost;

@@ -227,7 +227,7 @@ int command_region_io_fds(struct session *session, struct message *message)
 	struct vfio_user_sub_region sub = { 0 };
 	struct vfio_user_io_fds info;
 	const struct user_region *region;
-	int fds[IO_FDS_MAX];
+	int fds[IO_FDS_MAX] = { 0 };
 	size_t i, size, nr_fds = 0;
 	uint8_t *body;
 	bool whole;

@@ -518,7 +518,7 @@ TEST_F(share, nothing_leaks)
 	struct vfioext_attachment *attachment;
 	struct heard heard = { 0 };
 	unsigned int i, files = 0;
-	size_t bytes = 0, now;
+	size_t bytes = 0, now = 0;
 	int socket, fd;
 
 	ASSERT_EQ(0, begin_share(self, (struct vfioext_share_options){ 0 }, true, true));
