@@ -1,15 +1,15 @@
 # SPDX-License-Identifier: GPL-2.0-only
 # vfioext: `make help` tells what can be made.
 
-KERNEL ?= 6.1
+KERNEL ?= $(shell . scripts/common.sh && echo $$host_kernel)
 BUILD ?= $(CURDIR)/build
 prefix ?= /usr/local
 export KERNEL BUILD prefix DESTDIR
 
 cache := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/vfioext
-release = $(shell cat $(cache)/kernels/$(KERNEL)/release)
+release = $(shell . scripts/common.sh && kernel_release $(KERNEL))
 export KERNEL_HEADERS := $(cache)/source-6.12/include/uapi
-export KSELFTEST := $(cache)/source-6.1/tools/testing/selftests
+export KSELFTEST := $(cache)/source-6.12/tools/testing/selftests
 
 .PHONY: help
 help:
@@ -70,7 +70,7 @@ fuzz: all
 		"build/selftests/fuzz/netlink $(SECONDS) $(SEED)"
 
 check-matrix:
-	@STRESS=1 $(MAKE) --no-print-directory check KERNELS="6.1 6.12 7.2 debug kcsan ppc64le ppc64le-64k arm64"
+	@STRESS=1 $(MAKE) --no-print-directory check KERNELS="6.1 6.12 newest debug kcsan ppc64le ppc64le-64k arm64"
 
 coverage:
 	@selftests/coverage

@@ -2,27 +2,34 @@
 # Sourced by the scripts: where things are, and which kernels there are.
 # shellcheck shell=bash disable=SC2034
 
-top=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+top=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd -P)
 build=${BUILD:-$top/build}
 cache=${XDG_CACHE_HOME:-${HOME:-/root}/.cache}/vfioext
 
-die()
-{
-	echo "${0##*/}: $*" >&2
-	exit 1
-}
+say() { echo "${0##*/}: $*"; }
+warn() { say "$*" >&2; }
+die() { warn "$*"; exit 1; }
+
+host_architecture=$(dpkg --print-architecture 2>/dev/null || echo none)
+host_suite=$(. /etc/os-release 2>/dev/null; echo "${VERSION_CODENAME:-}")
+
+. "$top/scripts/archive.sh"
+
+# The KERNEL= that is the host's own release's
+declare -A host_kernels=([bookworm]=6.1 [trixie]=6.12)
+host_kernel=${host_kernels[$host_suite]:-6.1}
 
 # KERNEL= names: the Debian release that has the package, with another architecture than
 # the host's, or what it is built of; version and flavour, if the name does not tell them
-declare -A kernel_suite=([6.1]=bookworm [6.12]=trixie [7.2]=trixie
+declare -A kernel_suite=([6.1]=bookworm [6.12]=trixie [newest]=trixie
 	[ppc64le]=trixie/ppc64el [ppc64le-64k]=trixie/ppc64el [arm64]=trixie/arm64)
-declare -A kernel_version=([ppc64le]=6.12 [ppc64le-64k]=6.12 [arm64]=6.12)
+declare -A kernel_version=([newest]='[0-9]+\.[0-9]+'
+	[ppc64le]=6.12 [ppc64le-64k]=6.12 [arm64]=6.12)
 declare -A kernel_flavour=([ppc64le]=powerpc64le [ppc64le-64k]=powerpc64le-64k [arm64]=arm64)
 declare -A kernel_fragments=(
 	[debug]='6.12 base checks debug'
 	[kcsan]='6.12 base checks kcsan'
 )
-declare -A source_suite=([6.1]=bookworm [6.12]=trixie)
 
 # Another architecture: what its compiler's name begins with, and the kernel's name of it
 declare -A architecture_gnu=([ppc64el]=powerpc64le-linux-gnu [arm64]=aarch64-linux-gnu)
@@ -35,11 +42,43 @@ kernel_architecture()
 	[ "$suite" = "${suite#*/}" ] || echo "${suite#*/}"
 }
 
+# The tree of the cache that a kernel's modules are built in; empty if it is the host itself
+kernel_chroot()
+{
+	local suite=${kernel_suite[$1]:-$host_suite}
+	[ "$suite" = "$host_suite" ] || echo "${suite//\//-}"
+}
+
 check_kernel()
 {
 	[ -n "${kernel_suite[$1]:-}${kernel_fragments[$1]:-}" ] ||
 		die "no kernel '$1'; there are: ${!kernel_suite[*]} ${!kernel_fragments[*]}"
 }
+
+# The releases that a KERNEL= name may stand for, as a pattern
+kernel_pattern()
+{
+	local version=${kernel_version[$1]:-${1//./\\.}} flavour=${kernel_flavour[$1]:-amd64}
+	echo "$version\\.[0-9]+(-[0-9]+|\\+deb[0-9.]+)-$flavour"
+}
+
+# The release that KERNEL_RELEASE= asks for, if the name may stand for it
+kernel_exact()
+{
+	[[ -z ${KERNEL_RELEASE:-} || -z ${kernel_suite[$1]:-} || ! $KERNEL_RELEASE =~ ^$(kernel_pattern "$1")$ ]] ||
+		echo "$KERNEL_RELEASE"
+}
+
+# Where a KERNEL= name's is in the cache
+kernel_root()
+{
+	local exact
+	exact=$(kernel_exact "$1")
+	readlink -f "$cache/kernels/${exact:-$1}"
+}
+
+# The release that was fetched or built for a KERNEL= name
+kernel_release() { cat "$(kernel_root "$1")/release"; }
 
 # QEMU= names: the Debian release that has it in its backports; host is the host's
 declare -A qemu_suite=([11]=trixie)
@@ -50,76 +89,50 @@ check_qemu()
 	[ -n "${qemu_suite[$1]:-}" ] || die "no QEMU '$1'; there are: ${!qemu_suite[*]}, host"
 }
 
-# The release that was fetched or built for a KERNEL= name
-kernel_release()
+# begin NAME: what is made in the cache is made by one at a time, and moved to its place when
+# it is whole. Sets $new, a directory for it, of which nothing is left at the end.
+begin()
 {
-	cat "$cache/kernels/$1/release"
-}
-
-# suite_apt SUITE[/ARCHITECTURE] get|cache ARGUMENTS…: apt of a Debian release, that of the
-# host for its own, and otherwise with lists in the cache: the host's apt stays as it is.
-suite_apt()
-{
-	local suite=${1%/*} architecture=${1#"${1%/*}"} command=apt-$2 site releases
-	local dir=$cache/apt-${1//\//-} options=(-qq -o APT::Sandbox::User=root)
-	shift 2
-	[ -z "$architecture" ] || options+=(-o "APT::Architecture=${architecture#/}"
-		-o "APT::Architectures=${architecture#/}")
-	if [ "$suite" != bookworm ]; then
-		if [ ! -e "$dir/sources.list" ]; then
-			site=$(bookworm_site)
-			[ -n "$site" ] || { apt-get update -qq; site=$(bookworm_site); }
-			[ -n "$site" ] || die "apt has no bookworm archive set up"
-			mkdir -p "$dir/lists/partial" "$dir/cache/archives/partial"
-			releases=("$suite")
-			# Of another architecture nothing is wanted from there.
-			[ -n "$architecture" ] || releases+=("$suite-backports")
-			printf "deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] $site %s main\n" \
-				"${releases[@]}" > "$dir/sources.list"
-		fi
-		options+=(-o "Dir::Etc::SourceList=$dir/sources.list" -o Dir::Etc::SourceParts=/dev/null
-			-o "Dir::State::Lists=$dir/lists" -o "Dir::Cache=$dir/cache")
+	mkdir -p "$cache/new" || die "the cache needs a directory that can be written; XDG_CACHE_HOME names another"
+	exec {lock}> "$cache/new/$1.lock"
+	if ! flock -n "$lock"; then
+		say "waiting for another that makes ${1//-/ }"
+		flock "$lock"
 	fi
-	"$command" "${options[@]}" "$@"
+	new=$cache/new/$1
+	rm -rf "$new"
+	mkdir "$new"
+	trap 'rm -rf "$new"' EXIT
 }
 
-bookworm_site()
+# put PART PLACE: what was made takes the place of what was there
+put()
 {
-	apt-get indextargets --format '$(SITE)' 'Created-By: Packages' 'Codename: bookworm' | head -n 1
+	rm -rf --one-file-system "$2"
+	mkdir -p "${2%/*}"
+	mv "$1" "$2"
 }
 
-# suite_packages SUITE PATTERN: names of packages, the lists being fetched if need be
-suite_packages()
-{
-	suite_apt "$1" cache pkgnames linux- 2>/dev/null | grep -E "$2" && return
-	suite_apt "$1" get update
-	suite_apt "$1" cache pkgnames linux- | grep -E "$2"
-}
+# made PLACE: was it made by the script as it now is?
+made() { [ "$(cat "$1/made" 2>/dev/null)" = "$(sha256sum < "$0")" ]; }
 
-# in_chroot CHROOT PATHS COMMAND…: a command in a chroot of the cache, which sees these
-# directories, words of PATHS, where the host has them
+# in_chroot CHROOT PATH… -- COMMAND…: a command in a tree of the cache, which sees these
+# directories of the host
 in_chroot()
 {
-	local chroot=$cache/$1 paths=$2
-	shift 2
-	# shellcheck disable=SC2016
-	unshare --mount bash -c 'set -e
-		chroot=$1 paths=$2
-		shift 2
-		mount -t proc proc "$chroot/proc"
-		for path in $paths; do
-			mkdir -p "$chroot$path"
-			mount --rbind "$path" "$chroot$path"
-		done
-		exec chroot "$chroot" "$@"' - "$chroot" "$paths" "$@"
-}
-
-# suite_download SUITE PACKAGE…: to the current directory; old lists are renewed
-suite_download()
-{
-	local suite=$1
+	local chroot=$cache/$1 options=(--mount)
 	shift
-	suite_apt "$suite" get download "$@" 2>/dev/null && return
-	suite_apt "$suite" get update
-	suite_apt "$suite" get download "$@"
+	[ "$(id -u)" = 0 ] || options+=(--map-root-user)
+	# shellcheck disable=SC2016
+	unshare "${options[@]}" bash -c 'set -e
+		chroot=$1
+		shift
+		set -- /proc /dev "$@"
+		while [ "$1" != -- ]; do
+			mkdir -p "$chroot$1"
+			mount --rbind "$1" "$chroot$1"
+			shift
+		done
+		shift
+		exec chroot "$chroot" "$@"' - "$chroot" "$@"
 }
