@@ -16,10 +16,11 @@
 
 /* The newest thing of 6.1. */
 #ifndef VFIO_DEVICE_FEATURE_DMA_LOGGING_START
-#error "vfioext needs the headers of Linux 6.1 or newer: update linux-libc-dev (Fedora: kernel-headers), or set KERNEL_HEADERS to a directory that has a newer linux/vfio.h"
+/* cppcheck-suppress preprocessorErrorDirective */
+#error "vfioext needs linux/vfio.h of Linux 6.1 or newer: update linux-libc-dev, or set KERNEL_HEADERS"
 #endif
 
-#if __has_include(<linux/iommufd.h>) && !defined(KERNEL_ABI_OWN)
+#if __has_include("linux/iommufd.h") && !defined(KERNEL_ABI_OWN)
 #include <linux/iommufd.h>
 #else
 

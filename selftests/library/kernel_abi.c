@@ -8,7 +8,7 @@
 
 #include "kselftest_harness.h"
 
-#if __has_include(<linux/iommufd.h>)
+#if __has_include("linux/iommufd.h")
 #define iommu_destroy kernel_iommu_destroy
 #define iommu_ioas_alloc kernel_iommu_ioas_alloc
 #define iommu_iova_range kernel_iommu_iova_range
