@@ -175,6 +175,6 @@ uninstall-user:
 # leaves when it is run on the checkout itself.
 clean:
 	@[ $(BUILD) != $(CURDIR)/build -a -z "$(wildcard $(BUILD)/.lock-*)" ] || rm -rf $(BUILD)
-	@rm -f modules.order Module.symvers .Module.symvers.cmd .modules.order.cmd
+	@rm -f modules.order Module.symvers .*.cmd .module-common.o
 	@find kmod selftests/modules \( -name '*.o' -o -name '*.ko' -o -name '*.mod' -o -name '*.mod.c' \
 		-o -name '.*.cmd' -o -name '.*.d' -o -name modules.order \) -delete
