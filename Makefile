@@ -1,61 +1,114 @@
 # SPDX-License-Identifier: GPL-2.0-only
 # vfioext: `make help` tells what can be made.
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-print-directory
+# Other makes have our variables from the environment, where nothing expands them again.
+MAKEOVERRIDES =
 
-KERNEL ?= $(shell . scripts/common.sh && echo $$host_kernel)
+ifndef KERNEL
+KERNEL := $(shell bash -c '. scripts/common.sh && echo $$host_kernel')
+endif
 BUILD ?= $(CURDIR)/build
-prefix ?= /usr/local
-export KERNEL BUILD prefix DESTDIR
+DESTDIR ?=
+KDIR ?= /lib/modules/$(shell uname -r)/build
+
+# Neither make nor the kernel's build can do with other paths.
+path_is_bad = $(or $(findstring :,$(1)),$(filter-out 1,$(words $(1))))
+ifneq ($(call path_is_bad,$(CURDIR)),)
+$(error The path of the checkout has a blank or a colon in it, which make cannot deal with: $(CURDIR))
+endif
+ifneq ($(call path_is_bad,$(BUILD)),)
+$(error BUILD is empty, or has a blank or a colon in it, which make cannot deal with: '$(BUILD)')
+endif
+
+# Each is resolved here, as it may be relative, and other makes run in other directories.
+override BUILD := $(abspath $(BUILD))
+ifneq ($(DESTDIR),)
+override DESTDIR := $(shell realpath -m -- '$(subst ','\'',$(DESTDIR))')
+endif
+override KDIR := $(abspath $(KDIR))
+ours := $(addprefix $(CURDIR)/,.git .ci Documentation LICENSES debian include kmod libvfioext scripts \
+	selftests tools)
+ifneq ($(filter $(BUILD)/% $(ours) $(ours:=/%),$(CURDIR)/ $(BUILD)),)
+$(error BUILD is a directory of sources: $(BUILD))
+endif
+
+# A command is for the shell of a VM, which alone expands what is in it.
+ifdef CMD
+override CMD := $(value CMD)
+endif
+export KERNEL BUILD DESTDIR KDIR CMD V WERROR
 
 cache := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/vfioext
-release = $(shell . scripts/common.sh && kernel_release $(KERNEL))
-export KERNEL_HEADERS := $(cache)/source-6.12/include/uapi
 export KSELFTEST := $(cache)/source-6.12/tools/testing/selftests
+export NEWER_HEADERS := $(cache)/source-6.12/include/uapi
+
+include ./scripts/common.mk
 
 .PHONY: help
 help:
+	@echo 'V=1 shows commands, WERROR=1 fails on warnings, BUILD= is where to build, KDIR= what kernel to install for'
+	@echo 'make setup           install what building and testing take: the only step that needs root'
 	@echo 'make all             build modules, libraries, tool and tests'
+	@echo 'make modules         the modules, for KERNEL='
+	@echo 'make user            libraries and tool'
+	@echo 'make tests           the tests'
 	@echo 'make demo            take devices back from their holders, in a VM'
 	@echo 'make check           everything that is tested, and lint [KERNELS=] [SUITES=]'
-	@echo 'make check-matrix    the same on all kernels, POWER and Arm too, and stress'
+	@echo 'make check-matrix    the same on all kernels, POWER and Arm too, stress, and new hosts'
+	@echo 'make check-hosts     what README.md promises of a new Debian 12 or 13'
 	@echo 'make stress          everything at once, at random [SECONDS=120] [SEED=] [KERNEL=]'
 	@echo 'make fuzz            what reads input, with all it does not expect [SECONDS=600] [SEED=]'
 	@echo 'make coverage        which lines the tests run, on KERNEL=debug'
 	@echo 'make lint            what can be found without running anything'
 	@echo 'make bench           measure, in a VM, and write Documentation/benchmarks.md'
-	@echo "make vm CMD='…'      run a command in a VM [KERNEL=] [QEMU=host] [QEMU_ARGS=] [TIMEOUT=]"
+	@echo "make vm CMD='…'      run a command in a VM [KERNEL=] [KERNEL_RELEASE=] [QEMU=host] [QEMU_ARGS=] [TIMEOUT=]"
 	@echo 'make generate        what is generated from the netlink specification'
-	@echo 'make install         [DESTDIR=] [prefix=]'
+	@echo 'make install         for the running kernel [KDIR=] [DESTDIR=] [prefix=] [libdir=] …'
+	@echo 'make install-module, make install-user: a part of it; make uninstall'
 	@echo 'make clean'
 
-.PHONY: all modules user setup
-all: modules user
+.PHONY: modules user tests setup setup-demo kernel sources
+all: modules user tests
 
 setup:
-	@scripts/setup
+	@scripts/setup check
+
+setup-demo:
+	@scripts/setup demo
+
+kernel: setup-demo
 	@scripts/fetch-kernel $(KERNEL)
+
+sources: setup
 	@scripts/fetch-source
 
-modules: setup
-	@scripts/build-modules $(KERNEL) modules $(if $(COVERAGE),GCOV_PROFILE=y) 2>&1 | { grep -v 'Skipping BTF' || :; }; \
-		exit $${PIPESTATUS[0]}
+modules: kernel
+	+@scripts/build-modules $(KERNEL) modules $(if $(COVERAGE),GCOV_PROFILE=y)
 	@scripts/stage-modules $(KERNEL)
 
-user: setup
-	@scripts/build-user $(KERNEL)
+user: setup-demo
+	+@scripts/build-user $(KERNEL) user
+
+tests: setup user sources
+	+@scripts/build-user $(KERNEL) tests
 
 .PHONY: vm
-vm: all
+vm: modules user
 	@selftests/vm/run "$$CMD"
 
-.PHONY: demo
-demo: all
+.PHONY: demo demo-programs
+demo: modules demo-programs
 	@TIMEOUT=$${TIMEOUT:-180} selftests/vm/run selftests/demo/demo
 
-.PHONY: check check-matrix coverage lint bench generate
+demo-programs: user
+	+@scripts/build-user $(KERNEL) demo
+
+.PHONY: check check-matrix check-hosts coverage lint bench generate
 KERNELS ?= $(KERNEL)
 check:
-	@for kernel in $(KERNELS); do $(MAKE) --no-print-directory all KERNEL=$$kernel || exit; done
-	@selftests/run $(KERNELS)
+	@for kernel in $(KERNELS); do $(MAKE) all KERNEL=$$kernel || exit; done
+	@MAKEFLAGS= selftests/run $(KERNELS)
 
 .PHONY: stress fuzz
 stress: SECONDS ?= 120
@@ -70,28 +123,69 @@ fuzz: all
 		"build/selftests/fuzz/netlink $(SECONDS) $(SEED)"
 
 check-matrix:
-	@STRESS=1 $(MAKE) --no-print-directory check KERNELS="6.1 6.12 newest debug kcsan ppc64le ppc64le-64k arm64"
+	@selftests/hosts/run
+	@STRESS=1 $(MAKE) check KERNELS="6.1 6.12 newest debug kcsan ppc64le ppc64le-64k arm64"
+
+check-hosts:
+	@selftests/hosts/run
 
 coverage:
-	@selftests/coverage
+	@MAKEFLAGS= selftests/coverage
 
+lint: export WERROR = 1
 lint: all
-	@scripts/lint
+	@MAKEFLAGS= scripts/lint
 
 bench: all
-	@selftests/bench/run
+	@MAKEFLAGS= selftests/bench/run
 
-generate: setup
+generate: setup sources
 	@scripts/generate-netlink
 
-.PHONY: install
-install: all
-	@mkdir -p $(DESTDIR)/lib/modules/$(release)/updates
-	@cp $(BUILD)/$(KERNEL)/src/kmod/vfioext.ko $(DESTDIR)/lib/modules/$(release)/updates/
-	@for dir in libvfioext libvfioext/user tools; do $(MAKE) --no-print-directory -C $$dir install || exit; done
+# For the machine itself, and so without all that fetches anything
+.PHONY: build-deps install-module install-user uninstall-module uninstall-user
+release = $(or $(shell sed -n 's/.*UTS_RELEASE "\(.*\)"/\1/p' $(KDIR)/include/generated/utsrelease.h \
+	2>/dev/null),$(shell uname -r))
+moddir ?= /lib/modules/$(release)/updates
+DEPMOD ?= depmod
+# These are not in everyone's path. Where the target is another root, they are run if they can be.
+run_depmod = $(call quiet,DEPMOD ,$(release))PATH="$$PATH:/usr/sbin:/sbin"; \
+	$(DEPMOD) $(if $(DESTDIR),-b "$(DESTDIR)" $(release) 2>/dev/null || :,$(release))
+run_ldconfig = $(if $(DESTDIR),,@PATH="$$PATH:/usr/sbin:/sbin"; ldconfig 2>/dev/null || :)
 
-.PHONY: clean
+install: install-module install-user
+uninstall: uninstall-module uninstall-user
+
+build-deps:
+	@scripts/check-build-deps $(if $(filter-out install-user,$(filter install%,$(MAKECMDGOALS))),module) \
+		$(if $(filter-out install-module,$(filter install%,$(MAKECMDGOALS))),user)
+
+install-module: build-deps
+	+@scripts/build-modules $(KDIR) modules
+	$(call put,$(INSTALL_DATA),$(BUILD)/module/kmod/vfioext.ko,$(moddir))
+	$(run_depmod)
+
+install-user: build-deps
+	+@scripts/build-user - user install
+	$(run_ldconfig)
+
+# Of a kernel that is not there, depmod's lists are all that is left.
+uninstall-module:
+	$(call remove,$(moddir)/vfioext.ko)
+	$(call remove_directory,$(moddir))
+	$(if $(wildcard $(DESTDIR)/lib/modules/$(release)/modules.order),$(run_depmod),@cd \
+		"$(DESTDIR)/lib/modules/$(release)" 2>/dev/null && rm -f modules.alias* modules.builtin.*bin \
+		modules.dep* modules.devname modules.softdep modules.symbols* modules.weakdep || :)
+	$(call remove_directory,/lib/modules/$(release))
+
+uninstall-user:
+	+@scripts/build-user - uninstall
+	$(run_ldconfig)
+
+# Another directory is cleaned if something was built there. The rest is what the kernel's make
+# leaves when it is run on the checkout itself.
 clean:
-	@rm -rf $(BUILD)
-
-SHELL := /bin/bash
+	@[ $(BUILD) != $(CURDIR)/build -a -z "$(wildcard $(BUILD)/.lock-*)" ] || rm -rf $(BUILD)
+	@rm -f modules.order Module.symvers .*.cmd .module-common.o
+	@find kmod selftests/modules \( -name '*.o' -o -name '*.ko' -o -name '*.mod' -o -name '*.mod.c' \
+		-o -name '.*.cmd' -o -name '.*.d' -o -name modules.order \) -delete

@@ -2,8 +2,6 @@
 /* Address spaces, and how groups and devices get into them. */
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/iommufd.h>
-#include <linux/vfio.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,6 +12,7 @@
 #include "container.h"
 #include "context.h"
 #include "device.h"
+#include "kernel_abi.h"
 #include "spapr.h"
 #include "sysfs.h"
 

@@ -2,9 +2,13 @@
 #ifndef LIBVFIOEXT_CONTEXT_H
 #define LIBVFIOEXT_CONTEXT_H
 
+#include <sys/types.h>
 #include <vfioext/context.h>
 
 #include "netlink.h"
+
+/* A device's regions lie beyond 4 GiB in its file. */
+_Static_assert(sizeof(off_t) == 8, "build with -D_FILE_OFFSET_BITS=64");
 
 #define SYSFS_SIZE 256
 

@@ -2,8 +2,6 @@
 /* Memory that devices see: what is mapped where, and how much more can be. */
 #include <errno.h>
 #include <inttypes.h>
-#include <linux/iommufd.h>
-#include <linux/vfio.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,6 +13,7 @@
 
 #include "container.h"
 #include "context.h"
+#include "kernel_abi.h"
 #include "remote.h"
 #include "spapr.h"
 

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 #include <errno.h>
-#include <linux/vfio.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -10,6 +9,7 @@
 #include "container.h"
 #include "context.h"
 #include "device.h"
+#include "kernel_abi.h"
 
 #define DEVICES_MAX 4096
 
@@ -62,7 +62,10 @@ static bool has_group(struct vfioext_container *container, int id)
 	return found;
 }
 
-/* For a device of iommufd the kernel tells numbers of its own, and what is not ours. */
+/*
+ * For a device of iommufd the kernel tells numbers of its own in the place of the group's, and
+ * what is not ours.
+ */
 static void take_dependent(struct vfioext_device *device,
 			   const struct vfio_pci_hot_reset_info *info, uint32_t i,
 			   struct vfioext_hot_reset_device *dependent)
@@ -73,7 +76,7 @@ static void take_dependent(struct vfioext_device *device,
 		 from->bus, from->devfn >> 3, from->devfn & 7);
 	if (info->flags & VFIO_PCI_HOT_RESET_FLAG_DEV_ID) {
 		dependent->group = -1;
-		dependent->ours = from->devid != (uint32_t)VFIO_PCI_DEVID_NOT_OWNED;
+		dependent->ours = from->group_id != (uint32_t)VFIO_PCI_DEVID_NOT_OWNED;
 	} else {
 		dependent->group = (int)from->group_id;
 		dependent->ours = has_group(device->container, dependent->group);

@@ -10,6 +10,9 @@
 #include <sys/types.h>
 #include <vfioext/vfioext.h>
 
+/* A device's regions lie beyond 4 GiB in its file. */
+_Static_assert(sizeof(off_t) == 8, "build with -D_FILE_OFFSET_BITS=64");
+
 #define VERSION "0.1"
 
 enum exit_code {

@@ -5,8 +5,6 @@
  */
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/iommufd.h>
-#include <linux/vfio.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
@@ -18,6 +16,7 @@
 
 #include "kselftest_harness.h"
 
+#include "../../libvfioext/kernel_abi.h"
 #include "../lib/test.h"
 #include "vfioext_consumer.h"
 

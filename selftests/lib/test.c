@@ -4,7 +4,6 @@
 #include <error.h>
 #include <fcntl.h>
 #include <linux/kvm.h>
-#include <linux/vfio.h>
 #include <poll.h>
 #include <pthread.h>
 #include <sched.h>
@@ -23,6 +22,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "../../libvfioext/kernel_abi.h"
 #include "edu.h"
 #include "test.h"
 
