@@ -89,8 +89,9 @@ check_qemu()
 	[ -n "${qemu_suite[$1]:-}" ] || die "no QEMU '$1'; there are: ${!qemu_suite[*]}, host"
 }
 
-# begin NAME: what is made in the cache is made by one at a time, and moved to its place when
-# it is whole. Sets $new, a directory for it, of which nothing is left at the end.
+# begin NAME [PLACE]: what is made in the cache is made by one at a time, and moved to its place
+# when it is whole. Sets $new, a directory for it, of which nothing is left at the end. If
+# it cannot be made, what an older script had made there is used.
 begin()
 {
 	mkdir -p "$cache/new" || die "the cache needs a directory that can be written; XDG_CACHE_HOME names another"
@@ -100,9 +101,20 @@ begin()
 		flock "$lock"
 	fi
 	new=$cache/new/$1
+	older=${2:-}
 	rm -rf "$new"
 	mkdir "$new"
-	trap 'rm -rf "$new"' EXIT
+	trap end_of_making EXIT
+}
+
+end_of_making()
+{
+	local status=$?
+	rm -rf "$new"
+	[ $status = 1 ] && [ -n "$older" ] && [ -e "$older/made" ] || exit $status
+	warn "going on with the older one in the cache"
+	[ -z "${answer:-}" ] || echo "$program" >&"$answer"
+	exit 0
 }
 
 # put PART PLACE: what was made takes the place of what was there
