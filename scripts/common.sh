@@ -101,7 +101,7 @@ begin()
 		flock "$lock"
 	fi
 	new=$cache/new/$1
-	older=${2:-}
+	before=${2:-}
 	rm -rf "$new"
 	mkdir "$new"
 	trap end_of_making EXIT
@@ -111,7 +111,7 @@ end_of_making()
 {
 	local status=$?
 	rm -rf "$new"
-	[ $status = 1 ] && [ -n "$older" ] && [ -e "$older/made" ] || exit $status
+	[ $status = 1 ] && [ -n "$before" ] && [ -e "$before/made" ] || exit $status
 	warn "going on with the older one in the cache"
 	[ -z "${answer:-}" ] || echo "$program" >&"$answer"
 	exit 0
