@@ -5,9 +5,6 @@ MAKEFLAGS += --no-print-directory
 # Other makes have our variables from the environment, where nothing expands them again.
 MAKEOVERRIDES =
 
-ifndef KERNEL
-KERNEL := $(shell bash -c '. scripts/common.sh && echo $$host_kernel')
-endif
 BUILD ?= $(CURDIR)/build
 DESTDIR ?=
 KDIR ?= /lib/modules/$(shell uname -r)/build
@@ -31,6 +28,10 @@ ours := $(addprefix $(CURDIR)/,.git .ci Documentation LICENSES debian include km
 	selftests tools)
 ifneq ($(filter $(BUILD)/% $(ours) $(ours:=/%),$(CURDIR)/ $(BUILD)),)
 $(error BUILD is a directory of sources: $(BUILD))
+endif
+
+ifndef KERNEL
+KERNEL := $(shell bash -c '. scripts/common.sh && echo $$host_kernel')
 endif
 
 # A command is for the shell of a VM, which alone expands what is in it.
