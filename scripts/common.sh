@@ -6,6 +6,9 @@ top=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd -P)
 build=${BUILD:-$top/build}
 cache=${XDG_CACHE_HOME:-${HOME:-/root}/.cache}/vfioext
 
+# depmod and modprobe are not in an ordinary user's path.
+PATH=$PATH:/usr/sbin:/sbin
+
 say() { echo "${0##*/}: $*"; }
 warn() { say "$*" >&2; }
 die() { warn "$*"; exit 1; }
