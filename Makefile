@@ -7,15 +7,20 @@ MAKEOVERRIDES =
 
 BUILD ?= $(CURDIR)/build
 DESTDIR ?=
-KDIR ?= /lib/modules/$(shell uname -r)/build
-
-# Neither make nor the kernel's build can do with other paths.
-path_is_bad = $(or $(findstring :,$(1)),$(filter-out 1,$(words $(1))))
-ifneq ($(call path_is_bad,$(CURDIR)),)
-$(error The path of the checkout has a blank or a colon in it, which make cannot deal with: $(CURDIR))
+ifndef KDIR
+KDIR := /lib/modules/$(shell uname -r)/build
 endif
-ifneq ($(call path_is_bad,$(BUILD)),)
-$(error BUILD is empty, or has a blank or a colon in it, which make cannot deal with: '$(BUILD)')
+
+# What make, the shell or the kernel's build would take for something else
+hash := \#
+comma := ,
+special := ' " & ( ) ; | $$ $(hash) $(comma) = [ ] { } * % ? < > \ ` : !
+path_is_bad = $(filter-out 1,$(words $(1)))$(foreach c,$(special),$(findstring $c,$(1)))
+ifneq ($(strip $(call path_is_bad,$(CURDIR))),)
+$(error The path of the checkout has a blank or another special character in it, which make cannot deal with: $(CURDIR))
+endif
+ifneq ($(strip $(call path_is_bad,$(BUILD))),)
+$(error BUILD is empty, or has a blank or another special character in it, which make cannot deal with: '$(BUILD)')
 endif
 
 # Each is resolved here, as it may be relative, and other makes run in other directories.
@@ -30,8 +35,10 @@ ifneq ($(filter $(BUILD)/% $(ours) $(ours:=/%),$(CURDIR)/ $(BUILD)),)
 $(error BUILD is a directory of sources: $(BUILD))
 endif
 
+# The kernel of the host's release, and where the cache is
+ask := $(shell bash -c '. scripts/common.sh && echo "$$host_kernel $$cache"')
 ifndef KERNEL
-KERNEL := $(shell bash -c '. scripts/common.sh && echo $$host_kernel')
+KERNEL := $(firstword $(ask))
 endif
 
 # A command is for the shell of a VM, which alone expands what is in it.
@@ -40,7 +47,7 @@ override CMD := $(value CMD)
 endif
 export KERNEL BUILD DESTDIR KDIR CMD V WERROR
 
-cache := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/vfioext
+cache := $(wordlist 2,2,$(ask))
 export KSELFTEST := $(cache)/source-6.12/tools/testing/selftests
 export NEWER_HEADERS := $(cache)/source-6.12/include/uapi
 
@@ -94,9 +101,12 @@ user: setup-demo
 tests: setup user sources
 	+@scripts/build-user $(KERNEL) tests
 
-.PHONY: vm
-vm: modules user
+.PHONY: vm has-command
+vm: has-command modules user
 	@selftests/vm/run "$$CMD"
+
+has-command:
+	@[ -n "$$CMD" ] || { echo "vm: CMD= is the command to run, as in make vm CMD='vfioext list --all'" >&2; exit 2; }
 
 .PHONY: demo demo-programs
 demo: modules demo-programs
@@ -107,6 +117,7 @@ demo-programs: user
 
 .PHONY: check check-matrix check-hosts coverage lint bench generate
 KERNELS ?= $(KERNEL)
+export KERNELS
 check:
 	@for kernel in $(KERNELS); do $(MAKE) all KERNEL=$$kernel || exit; done
 	@MAKEFLAGS= selftests/run $(KERNELS)
@@ -115,13 +126,13 @@ check:
 stress: SECONDS ?= 120
 stress: all
 	@TIMEOUT=$$(($(SECONDS) + 300)) selftests/vm/run \
-		"build/selftests/stress/stress $(SECONDS) $(SEED)"
+		'"$$VFIOEXT_BUILD/selftests/stress/stress" $(SECONDS) $(SEED)'
 
 fuzz: SECONDS ?= 600
 fuzz: all
 	@selftests/fuzz/run $(SECONDS)
 	@TIMEOUT=$$(($(SECONDS) + 300)) selftests/vm/run \
-		"build/selftests/fuzz/netlink $(SECONDS) $(SEED)"
+		'"$$VFIOEXT_BUILD/selftests/fuzz/netlink" $(SECONDS) $(SEED)'
 
 check-matrix:
 	@selftests/hosts/run
@@ -149,10 +160,12 @@ release = $(or $(shell sed -n 's/.*UTS_RELEASE "\(.*\)"/\1/p' $(KDIR)/include/ge
 	2>/dev/null),$(shell uname -r))
 moddir ?= /lib/modules/$(release)/updates
 DEPMOD ?= depmod
-# These are not in everyone's path. Where the target is another root, they are run if they can be.
-run_depmod = $(call quiet,DEPMOD ,$(release))PATH="$$PATH:/usr/sbin:/sbin"; \
-	$(DEPMOD) $(if $(DESTDIR),-b "$(DESTDIR)" $(release) 2>/dev/null || :,$(release))
-run_ldconfig = $(if $(DESTDIR),,@PATH="$$PATH:/usr/sbin:/sbin"; ldconfig 2>/dev/null || :)
+# These are not in everyone's path. Another root that has no kernel has no use for depmod's lists:
+# a package's would take the place of the kernel's own.
+has_kernel = $(wildcard $(DESTDIR)/lib/modules/$(release)/modules.order)
+run_depmod = $(if $(or $(has_kernel),$(if $(DESTDIR),,yes)),$(call quiet,DEPMOD ,$(release))umask 022; \
+	PATH="$$PATH:/usr/sbin:/sbin"; $(DEPMOD) $(if $(DESTDIR),-b "$(DESTDIR)") $(release))
+run_ldconfig = $(if $(DESTDIR),,@scripts/find-libraries "$(libdir)")
 
 install: install-module install-user
 uninstall: uninstall-module uninstall-user
@@ -170,23 +183,21 @@ install-user: build-deps
 	+@scripts/build-user - user install
 	$(run_ldconfig)
 
-# Of a kernel that is not there, depmod's lists are all that is left.
 uninstall-module:
 	$(call remove,$(moddir)/vfioext.ko)
 	$(call remove_directory,$(moddir))
-	$(if $(wildcard $(DESTDIR)/lib/modules/$(release)/modules.order),$(run_depmod),@cd \
-		"$(DESTDIR)/lib/modules/$(release)" 2>/dev/null && rm -f modules.alias* modules.builtin.*bin \
-		modules.dep* modules.devname modules.softdep modules.symbols* modules.weakdep || :)
+	$(if $(or $(has_kernel),$(if $(DESTDIR),,$(wildcard /lib/modules/$(release)))),$(run_depmod))
 	$(call remove_directory,/lib/modules/$(release))
 
 uninstall-user:
 	+@scripts/build-user - uninstall
 	$(run_ldconfig)
 
-# Another directory is cleaned if something was built there. The rest is what the kernel's make
-# leaves when it is run on the checkout itself.
+# A directory that had something in it before is not ours to remove. The rest is what the
+# kernel's make leaves when it is run on the checkout itself.
 clean:
-	@[ $(BUILD) != $(CURDIR)/build -a -z "$(wildcard $(BUILD)/.lock-*)" ] || rm -rf $(BUILD)
+	@if [ $(BUILD) = $(CURDIR)/build ] || [ -e $(BUILD)/.made-here ]; then rm -rf $(BUILD); \
+	elif [ -e $(BUILD) ]; then echo 'clean: $(BUILD) was not made by make, and stays'; fi
 	@rm -f modules.order Module.symvers .*.cmd .module-common.o
 	@find kmod selftests/modules \( -name '*.o' -o -name '*.ko' -o -name '*.mod' -o -name '*.mod.c' \
 		-o -name '.*.cmd' -o -name '.*.d' -o -name modules.order \) -delete

@@ -72,6 +72,7 @@ renew_lists()
 	mkdir -p "$dir/lists/partial" "$dir/cache/archives/partial"
 	[ "$sources" = "$(cat "$dir/sources.list" 2>/dev/null)" ] || rm -f "$dir/renewed"
 	older "$dir/renewed" "$2" || return 0
+	say "getting Debian's package lists of ${1//\// for }"
 	: > "$dir/status"
 	echo "$sources" > "$dir/sources.list"
 	if ! suite_apt "$1" get update -q --error-on=any > "$dir/said" 2>&1; then
@@ -81,18 +82,25 @@ renew_lists()
 	touch "$dir/renewed"
 }
 
-# download SUITE DIRECTORY PACKAGE…: whole and as the lists say, or it fails. On a terminal
-# apt shows how far it is.
+# shown FILE COMMAND…: on a terminal a command shows how far it is; its errors are in the file
+shown()
+{
+	local file=$1
+	shift
+	if [ -t 1 ]; then
+		"$@" 2> "$file"
+	else
+		"$@" > "$file" 2>&1
+	fi
+}
+
+# download SUITE DIRECTORY PACKAGE…: whole and as the lists say, or it fails
 download()
 {
 	local suite=$1 directory=$2 status=0
 	shift 2
 	mkdir -p "$directory"
-	if [ -t 1 ]; then
-		(cd "$directory" && suite_apt "$suite" get download "$@") 2> "$directory/said" || status=$?
-	else
-		(cd "$directory" && suite_apt "$suite" get download "$@") > "$directory/said" 2>&1 || status=$?
-	fi
+	(cd "$directory" && shown "$directory/said" suite_apt "$suite" get download "$@") || status=$?
 	[ $status = 0 ] || download_error=$(grep -m 1 '^E: ' "$directory/said")
 	rm -f "$directory/said"
 	return $status
@@ -130,8 +138,8 @@ unpack_with_all()
 	for attempt in 1 2; do
 		rm -rf "$debs"
 		mkdir -p "$debs/archives/partial"
-		if suite_apt "$suite" get install --yes --download-only --no-install-recommends \
-				-o "Dir::Cache=$debs" "$@" > "$debs/said" 2>&1; then
+		if shown "$debs/said" suite_apt "$suite" get install --yes --download-only \
+				--no-install-recommends -o "Dir::Cache=$debs" "$@"; then
 			break
 		fi
 		[ "$attempt" = 1 ] && renew_lists "$suite" 1 ||

@@ -4,7 +4,11 @@
 
 top=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd -P)
 build=${BUILD:-$top/build}
-cache=${XDG_CACHE_HOME:-${HOME:-/root}/.cache}/vfioext
+# As the specification of these has it, one that is relative does not count.
+case ${XDG_CACHE_HOME:-} in
+/*) cache=$XDG_CACHE_HOME/vfioext ;;
+*) cache=${HOME:-$(getent passwd "$(id -u)" | cut -d: -f6)}/.cache/vfioext ;;
+esac
 
 # depmod and modprobe are not in an ordinary user's path.
 PATH=$PATH:/usr/sbin:/sbin
@@ -20,7 +24,7 @@ host_suite=$(. /etc/os-release 2>/dev/null; echo "${VERSION_CODENAME:-}")
 
 # The KERNEL= that is the host's own release's
 declare -A host_kernels=([bookworm]=6.1 [trixie]=6.12)
-host_kernel=${host_kernels[$host_suite]:-6.1}
+host_kernel=${host_kernels[${host_suite:-none}]:-6.1}
 
 # KERNEL= names: the Debian release that has the package, with another architecture than
 # the host's, or what it is built of; version and flavour, if the name does not tell them
@@ -55,7 +59,8 @@ kernel_chroot()
 check_kernel()
 {
 	[ -n "${kernel_suite[$1]:-}${kernel_fragments[$1]:-}" ] ||
-		die "no kernel '$1'; there are: ${!kernel_suite[*]} ${!kernel_fragments[*]}"
+		die "no kernel '$1'; there are:" \
+			"$(printf '%s\n' "${!kernel_suite[@]}" "${!kernel_fragments[@]}" | sort -V | paste -sd ' ')"
 }
 
 # The releases that a KERNEL= name may stand for, as a pattern
@@ -80,8 +85,22 @@ kernel_root()
 	readlink -f "$cache/kernels/${exact:-$1}"
 }
 
+# One that no name may stand for is a mistake, which must not end in another release.
+check_exact()
+{
+	local name
+	[ -n "${KERNEL_RELEASE:-}" ] || return 0
+	for name in "$@" ${KERNELS:-${KERNEL:-}}; do
+		[ -z "$(kernel_exact "$name")" ] || return 0
+	done
+	die "KERNEL_RELEASE=$KERNEL_RELEASE is no release of $*; KERNEL= names the kernel that it is one of"
+}
+
 # The release that was fetched or built for a KERNEL= name
-kernel_release() { cat "$(kernel_root "$1")/release"; }
+kernel_release()
+{
+	cat "$(kernel_root "$1")/release" 2>/dev/null || die "no Linux $1 in the cache; 'make kernel KERNEL=$1' fetches it"
+}
 
 # QEMU= names: the Debian release that has it in its backports; host is the host's
 declare -A qemu_suite=([11]=trixie)
@@ -92,12 +111,20 @@ check_qemu()
 	[ -n "${qemu_suite[$1]:-}" ] || die "no QEMU '$1'; there are: ${!qemu_suite[*]}, host"
 }
 
+# The paths are in what make, the kernel's build and others read.
+check_cache()
+{
+	[[ $cache = /* && $cache != *[!A-Za-z0-9/._+~@-]* ]] ||
+		die "the cache, $cache, has a character in its path that make cannot deal with; XDG_CACHE_HOME names another place"
+}
+
 # begin NAME [PLACE]: what is made in the cache is made by one at a time, and moved to its place
 # when it is whole. Sets $new, a directory for it, of which nothing is left at the end. If
 # it cannot be made, what an older script had made there is used.
 begin()
 {
-	mkdir -p "$cache/new" || die "the cache needs a directory that can be written; XDG_CACHE_HOME names another"
+	check_cache
+	mkdir -p "$cache/new" 2>/dev/null || die "the cache needs a directory that can be written; XDG_CACHE_HOME names another"
 	exec {lock}> "$cache/new/$1.lock"
 	if ! flock -n "$lock"; then
 		say "waiting for another that makes ${1//-/ }"
