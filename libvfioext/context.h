@@ -14,7 +14,7 @@
  */
 struct vfioext {
 	char sysfs[SYSFS_SIZE];
-	char message[256];
+	char message[512];
 	struct netlink netlink;
 	int iommufd;
 	unsigned int address_spaces;

@@ -54,7 +54,6 @@ void print_log(const char *text, void *data);
 struct vfioext *open_context(void);
 bool parse_ms(const char *text, uint32_t *ms);
 bool parse_action(const char *text, uint32_t *action);
-bool parse_group(const char *text, int *group);
 
 /* table.c */
 struct column {

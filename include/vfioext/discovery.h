@@ -56,13 +56,33 @@ struct vfioext_device_list {
 /**
  * vfioext_find_device() - look a device up
  * @ctx: the context
- * @name: its name; "00:03.0" is taken for "0000:00:03.0"
+ * @name: its name, as people and programs write it
  * @info: where it goes
  *
- * Return: 0, -ENODEV if no bus has it, -EINVAL if @name can be no device's,
- * -EIO if sysfs makes no sense.
+ * All of these name a PCI device: "0000:03:00.0", "0:3:0.0" and "0000:03:00.0" in
+ * upper case; "03:00.0" and "3:0.0", if one domain alone has such a device;
+ * "pci_0000_03_00_0", as libvirt has it; "pci:0000:03:00.0"; a path in sysfs, also of
+ * what belongs to the device, such as "/sys/class/net/eth0". An mdev is named by its
+ * UUID in either case, by "mdev_" and the UUID with underscores, as libvirt has it, or
+ * by a path. "/dev/vfio/devices/vfio0" names the device of that file, and "group:4" or
+ * "/dev/vfio/4" the only device of a group.
+ *
+ * If it fails, vfioext_message() names the devices that @name comes nearest to, or may
+ * stand for.
+ *
+ * Return: 0, -ENODEV if there is no such device, -EINVAL if @name can be no device's or
+ * may stand for several, -ENOENT if there is no such group, -EIO if sysfs makes no sense.
  */
 int vfioext_find_device(struct vfioext *ctx, const char *name, struct vfioext_device_info *info);
+
+/**
+ * vfioext_parse_group() - read the number of a group
+ * @text: "4", "group:4" or "/dev/vfio/4"
+ * @group: where the number goes
+ *
+ * Return: true if @text is one of these; whether there is such a group is not looked at.
+ */
+bool vfioext_parse_group(const char *text, int *group);
 
 /**
  * vfioext_list_devices() - all devices that VFIO could have
@@ -85,6 +105,17 @@ int vfioext_list_devices(struct vfioext *ctx, struct vfioext_device_list *device
  * Return: 0, -ENOENT if there is no such group, -ENOMEM, -EIO.
  */
 int vfioext_list_group(struct vfioext *ctx, int group, struct vfioext_device_list *devices);
+
+/**
+ * vfioext_list_vfs() - the virtual functions of a device
+ * @ctx: the context
+ * @pf: name of the device, as in struct vfioext_device_info
+ * @devices: where they go, to be given to vfioext_device_list_release(); none if the
+ *	device is not there, or can have none
+ *
+ * Return: 0, -ENOMEM, or the error of reading sysfs.
+ */
+int vfioext_list_vfs(struct vfioext *ctx, const char *pf, struct vfioext_device_list *devices);
 
 /**
  * vfioext_group_breaker() - what keeps a group from being viable
