@@ -141,7 +141,8 @@ static int list_bus(struct vfioext *ctx, const char *bus, struct vfioext_device_
 	for (i = 0; i < nr && !ret; i++) {
 		if (!is_name(names[i]) || read_device(ctx, bus, names[i], &info))
 			continue;
-		if (info.group >= 0)
+		/* An mdev that has lost its driver is in no group, either. */
+		if (info.group >= 0 || !strcmp(bus, "mdev"))
 			ret = list_add(devices, &info);
 	}
 	sysfs_list_free(names, nr);

@@ -89,8 +89,8 @@ bool vfioext_parse_group(const char *text, int *group);
  * @ctx: the context
  * @devices: where they go, to be given to vfioext_device_list_release()
  *
- * PCI devices that are in an IOMMU group, and all mdevs. Devices that vanish
- * while they are read are left out.
+ * PCI devices that are in an IOMMU group, and all mdevs; one that has lost its driver
+ * has no group. Devices that vanish while they are read are left out.
  *
  * Return: 0, -ENOMEM, or the error of reading sysfs.
  */
@@ -134,36 +134,6 @@ vfioext_group_breaker(const struct vfioext_device_list *devices);
  * @devices: the list
  */
 void vfioext_device_list_release(struct vfioext_device_list *devices);
-
-/**
- * vfioext_bind() - bind a device to a VFIO driver
- * @ctx: the context
- * @name: the device
- * @driver: the driver, NULL for vfio-pci
- *
- * Another driver that has the device is unbound first. Only this device is
- * bound to @driver (driver_override), and only this time. On failure the driver
- * it had gets it back. The driver must be loaded.
- *
- * Return: 0; -EALREADY if it is bound to @driver; -ENODEV, -EINVAL as
- * vfioext_find_device(); -ENOENT if @driver is not there; -EOPNOTSUPP if the
- * device is no PCI device, or has no IOMMU group and vfio is not allowed to do without
- * (enable_unsafe_noiommu_mode); -EPERM or -EACCES; -EIO if the driver did not take it.
- */
-int vfioext_bind(struct vfioext *ctx, const char *name, const char *driver);
-
-/**
- * vfioext_unbind() - unbind the driver of a device
- * @ctx: the context
- * @name: the device
- *
- * Blocks in the kernel, and no signal ends that, for as long as the device is
- * held; vfioext_removal_start() asks for it first.
- *
- * Return: 0; -ENODEV, -EINVAL as vfioext_find_device(); -EALREADY if it has no
- * driver; -EPERM or -EACCES.
- */
-int vfioext_unbind(struct vfioext *ctx, const char *name);
 
 #ifdef __cplusplus
 }

@@ -138,8 +138,11 @@ TEST_F(discovery, bind_refused)
 	in_tree(self->root, "rm -f bus/pci/drivers_probe; touch bus/pci/drivers_probe bus/pci/devices/0000:00:03.0/driver_override");
 	EXPECT_EQ(-EALREADY, vfioext_bind(self->ctx, "0000:00:03.0", NULL));
 	EXPECT_EQ(-ENOENT, vfioext_bind(self->ctx, "0000:01:00.0", "vfio-frob"));
-	EXPECT_EQ(-EOPNOTSUPP, vfioext_bind(self->ctx, UUID, NULL));
+	EXPECT_EQ(-ENOENT, vfioext_bind(self->ctx, "0000:01:00.0", "../frob"));
+	EXPECT_EQ(-EALREADY, vfioext_bind(self->ctx, UUID, NULL));
+	EXPECT_EQ(-EOPNOTSUPP, vfioext_bind(self->ctx, UUID, "vfio-pci"));
 	EXPECT_EQ(-EALREADY, vfioext_unbind(self->ctx, "0000:01:00.0"));
+	EXPECT_EQ(-EALREADY, vfioext_give_back(self->ctx, "0000:01:00.1"));
 }
 
 TEST_F(discovery, status_without_module)

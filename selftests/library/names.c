@@ -158,4 +158,16 @@ TEST_F(names, groups)
 	EXPECT_FALSE(vfioext_parse_group("4x", &group));
 }
 
+TEST_F(names, drivers)
+{
+	char driver[VFIOEXT_NAME_SIZE];
+
+	EXPECT_EQ(0, vfioext_find_driver(self->ctx, "vfio_pci", driver));
+	EXPECT_STREQ("vfio-pci", driver);
+	EXPECT_EQ(0, vfioext_find_driver(self->ctx, "e1000e", driver));
+	EXPECT_EQ(-ENOENT, vfioext_find_driver(self->ctx, "e1000", driver));
+	EXPECT_EQ(-EINVAL, vfioext_find_driver(self->ctx, "../vfio-pci", driver));
+	EXPECT_EQ(-EINVAL, vfioext_find_driver(self->ctx, "", driver));
+}
+
 TEST_HARNESS_MAIN
