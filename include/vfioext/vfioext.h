@@ -26,6 +26,7 @@
 #include <vfioext/removal.h>
 #include <vfioext/reset.h>
 #include <vfioext/share.h>
+#include <vfioext/uses.h>
 #include <vfioext/watch.h>
 
 #endif
