@@ -18,7 +18,7 @@ _Static_assert(sizeof(off_t) == 8, "build with -D_FILE_OFFSET_BITS=64");
  */
 struct vfioext {
 	char sysfs[SYSFS_SIZE];
-	char message[256];
+	char message[512];
 	struct netlink netlink;
 	int iommufd;
 	unsigned int address_spaces;

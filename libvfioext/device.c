@@ -15,26 +15,6 @@
 #include "sysfs.h"
 #include "watch.h"
 
-#define DEVICE_FILES "/dev/vfio/devices/"
-
-/* A device's own file stands for the device. */
-static int find_device(struct vfioext *ctx, const char *name, struct vfioext_device_info *info)
-{
-	char device[VFIOEXT_NAME_SIZE];
-	int ret;
-
-	if (strncmp(name, DEVICE_FILES, strlen(DEVICE_FILES)))
-		return vfioext_find_device(ctx, name, info);
-	name += strlen(DEVICE_FILES);
-	if (!name[0] || strchr(name, '/'))
-		return context_fail(ctx, -EINVAL, "'%.64s' is no device's file", name);
-	ret = sysfs_read_link(ctx, device, sizeof(device), "class/vfio-dev/%s/device", name);
-	if (ret)
-		return context_fail(ctx, -ENODEV, "no device has the file " DEVICE_FILES "%.64s",
-				    name);
-	return vfioext_find_device(ctx, device, info);
-}
-
 static int read_info(struct vfioext_device *device)
 {
 	struct vfio_device_info info = { .argsz = sizeof(info) };
@@ -115,7 +95,7 @@ int vfioext_device_open(struct vfioext *ctx, const char *name, const struct vfio
 	int ret;
 
 	ctx->message[0] = '\0';
-	ret = remote_path(name) ? 0 : find_device(ctx, name, &info);
+	ret = remote_path(name) ? 0 : vfioext_find_device(ctx, name, &info);
 	if (ret)
 		return ret;
 	if (!remote_path(name) && !info.vfio)

@@ -6,6 +6,7 @@
 #include <vfioext/discovery.h>
 
 #include "context.h"
+#include "names.h"
 #include "sysfs.h"
 
 /* The buses whose devices are found, in the order of lists. */
@@ -13,8 +14,7 @@ static const char *const buses[] = { "pci", "mdev" };
 
 #define NR_BUSES (sizeof(buses) / sizeof(buses[0]))
 
-/* No name that leads out of its directory. */
-static bool is_name(const char *name)
+bool is_name(const char *name)
 {
 	return name[0] && strlen(name) < VFIOEXT_NAME_SIZE && !strchr(name, '/') &&
 	       strcmp(name, ".") && strcmp(name, "..");
@@ -107,7 +107,7 @@ static int read_device(struct vfioext *ctx, const char *bus, const char *name,
 	return ret;
 }
 
-static int find_on_buses(struct vfioext *ctx, const char *name, struct vfioext_device_info *info)
+int find_exactly(struct vfioext *ctx, const char *name, struct vfioext_device_info *info)
 {
 	int ret = -ENODEV;
 	size_t i;
@@ -115,27 +115,6 @@ static int find_on_buses(struct vfioext *ctx, const char *name, struct vfioext_d
 	for (i = 0; i < NR_BUSES && ret == -ENODEV; i++)
 		ret = read_device(ctx, buses[i], name, info);
 	return ret;
-}
-
-int vfioext_find_device(struct vfioext *ctx, const char *name, struct vfioext_device_info *info)
-{
-	char full[VFIOEXT_NAME_SIZE + 8];
-	int ret;
-
-	ctx->message[0] = '\0';
-	if (!is_name(name))
-		return context_fail(ctx, -EINVAL, "'%.64s' is no name of a device", name);
-	ret = find_on_buses(ctx, name, info);
-	if (ret == -ENODEV && strlen(name) == strlen("00:03.0")) {
-		snprintf(full, sizeof(full), "0000:%s", name);
-		ret = find_on_buses(ctx, full, info);
-	}
-	if (ret == -ENODEV)
-		return context_fail(ctx, ret, "no PCI device or mdev is called %s", name);
-	if (ret)
-		return context_fail(ctx, ret, "sysfs does not describe %s as expected: %s", name,
-				    strerror(-ret));
-	return 0;
 }
 
 static int list_add(struct vfioext_device_list *devices, const struct vfioext_device_info *info)
@@ -162,7 +141,8 @@ static int list_bus(struct vfioext *ctx, const char *bus, struct vfioext_device_
 	for (i = 0; i < nr && !ret; i++) {
 		if (!is_name(names[i]) || read_device(ctx, bus, names[i], &info))
 			continue;
-		if (info.group >= 0)
+		/* An mdev that has lost its driver is in no group, either. */
+		if (info.group >= 0 || !strcmp(bus, "mdev"))
 			ret = list_add(devices, &info);
 	}
 	sysfs_list_free(names, nr);
@@ -195,7 +175,29 @@ int vfioext_list_group(struct vfioext *ctx, int group, struct vfioext_device_lis
 	if (nr < 0)
 		return context_fail(ctx, nr, "there is no IOMMU group %d", group);
 	for (i = 0; i < nr && !ret; i++)
-		if (is_name(names[i]) && !find_on_buses(ctx, names[i], &info))
+		if (is_name(names[i]) && !find_exactly(ctx, names[i], &info))
+			ret = list_add(devices, &info);
+	sysfs_list_free(names, nr);
+	if (ret)
+		vfioext_device_list_release(devices);
+	return ret;
+}
+
+int vfioext_list_vfs(struct vfioext *ctx, const char *pf, struct vfioext_device_list *devices)
+{
+	struct vfioext_device_info info;
+	char **names, vf[VFIOEXT_NAME_SIZE];
+	int nr, i, ret = 0;
+
+	ctx->message[0] = '\0';
+	memset(devices, 0, sizeof(*devices));
+	nr = is_name(pf) ? sysfs_list(ctx, &names, "bus/pci/devices/%s", pf) : -ENOENT;
+	if (nr < 0)
+		return nr == -ENOENT ? 0 : nr;
+	for (i = 0; i < nr && !ret; i++)
+		if (!strncmp(names[i], "virtfn", 6) &&
+		    !sysfs_read_link(ctx, vf, sizeof(vf), "bus/pci/devices/%s/%s", pf, names[i]) &&
+		    is_name(vf) && !find_exactly(ctx, vf, &info))
 			ret = list_add(devices, &info);
 	sysfs_list_free(names, nr);
 	if (ret)

@@ -43,7 +43,8 @@ static void put_device(struct table *table, struct libscols_line *parent, struct
 	uint32_t handles;
 
 	table_put(table, line, NAME, "%s", info->name);
-	table_put(table, line, GROUP, "%d", info->group);
+	if (info->group >= 0)
+		table_put(table, line, GROUP, "%d", info->group);
 	table_put(table, line, BUS, "%s", info->bus);
 	if (info->driver[0])
 		table_put(table, line, DRIVER, "%s", info->driver);
@@ -66,10 +67,16 @@ static void put_group(struct table *table, struct vfioext *ctx,
 	struct vfioext_group group;
 	size_t i;
 
-	table_put(table, line, NAME, "group %d", devices[0].group);
-	table_put(table, line, GROUP, "%d", devices[0].group);
+	if (devices[0].group >= 0) {
+		table_put(table, line, NAME, "group %d", devices[0].group);
+		table_put(table, line, GROUP, "%d", devices[0].group);
+	} else {
+		table_put(table, line, NAME, "no group");
+	}
 	table_put(table, line, VFIO, "%d", vfio);
-	if (breaker)
+	if (devices[0].group < 0)
+		table_put(table, line, VIABLE, "no: no driver");
+	else if (breaker)
 		table_put(table, line, VIABLE, "no: %s (%s)", breaker->name, breaker->driver);
 	else
 		table_put(table, line, VIABLE, "yes");
@@ -91,7 +98,8 @@ static void put_groups(struct table *table, struct vfioext *ctx, struct vfioext_
 
 		for (to = from; to < all->nr && all->list[to].group == all->list[from].group; to++)
 			vfio |= all->list[to].vfio;
-		if (vfio || show_all)
+		/* Without a group are mdevs that have lost their driver. */
+		if (vfio || show_all || all->list[from].group < 0)
 			put_group(table, ctx, &all->list[from], to - from, vfio);
 	}
 }

@@ -22,14 +22,20 @@ static void put_sysfs(struct table *table, const struct vfioext_device_info *inf
 	table_put_property(table, "vfio", "%s", info->vfio ? "yes" : "no");
 }
 
-static void put_members(struct table *table, struct vfioext *ctx, int group)
+static void put_members(struct table *table, struct vfioext *ctx,
+			const struct vfioext_device_info *info)
 {
+	int group = info->group;
 	const struct vfioext_device_info *breaker;
 	struct vfioext_device_list members;
 	size_t i;
 
 	if (group < 0) {
-		table_put_property(table, "group", "none; is the IOMMU on?");
+		if (!strcmp(info->bus, "mdev"))
+			table_put_property(table, "group", "none: it has no driver; 'vfioext bind %s' gives it back to its parent's",
+					   info->name);
+		else
+			table_put_property(table, "group", "none; is the IOMMU on?");
 		return;
 	}
 	table_put_property(table, "group", "%d", group);
@@ -89,7 +95,7 @@ static int show(struct vfioext *ctx, struct table *table, const char *name)
 		return fail(ctx, ret, "%s", name);
 	names_begin();
 	put_sysfs(table, &info);
-	put_members(table, ctx, info.group);
+	put_members(table, ctx, &info);
 	put_module(table, ctx, &info);
 	if (info.vfio)
 		put_inside(table, ctx, info.name);

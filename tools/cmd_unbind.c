@@ -1,336 +1,210 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/*
- * Take a device back: ask for it, watch who still holds it, unbind what was
- * released. What blocks in the kernel does so in a child.
- */
+/* Take devices back, and leave them without a driver, or to another one. */
 #include <errno.h>
 #include <getopt.h>
-#include <poll.h>
-#include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
-#include "vfioext.h"
+#include "take.h"
 
-#define LOOK_INTERVAL_MS 200
-
-struct unbind {
-	struct vfioext *ctx;
-	struct vfioext_events *events;
-	struct vfioext_device_info info;
-	struct timespec begun;
-	int signals;
-	uint32_t id;
-	bool json;
-	bool tty;
-	bool ended;
-	bool lost;
-	bool released;
-	int outcome;
-	unsigned int signaled;
-	char shown[256];
-};
-
-static double elapsed(const struct unbind *unbind)
+static struct taken *add(struct take *take, const struct vfioext_device_info *info)
 {
-	struct timespec now;
+	struct taken *taken = &take->list[take->nr++];
 
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (double)(now.tv_sec - unbind->begun.tv_sec) +
-	       (double)(now.tv_nsec - unbind->begun.tv_nsec) / 1e9;
+	memset(taken, 0, sizeof(*taken));
+	taken->info = *info;
+	return taken;
 }
 
-/* A line of its own, whatever progress is on the terminal. */
-__attribute__((format(printf, 2, 3)))
-static void say(struct unbind *unbind, const char *format, ...)
+static struct taken *find(struct take *take, const char *name)
 {
-	va_list args;
-
-	if (unbind->json)
-		return;
-	if (unbind->tty && unbind->shown[0])
-		fputs("\r\033[K", stdout);
-	unbind->shown[0] = '\0';
-	printf("%7.3f s  ", elapsed(unbind));
-	va_start(args, format);
-	vprintf(format, args);
-	va_end(args);
-	putchar('\n');
-	fflush(stdout);
-}
-
-/* With a handle that is no process's, KVM may be what has it. */
-static bool has_device(const struct vfioext_holders *holders, const struct vfioext_holder *holder)
-{
-	return holder->device_fds || holder->mappings ||
-	       (holders->unaccounted && holder->kvm_fds);
-}
-
-/* Who holds the device, as much as fits. */
-static void describe_holders(struct unbind *unbind, char *buffer, size_t size)
-{
-	struct vfioext_holders holders;
-	struct vfioext_group group;
-	size_t at = 0, i;
-
-	buffer[0] = '\0';
-	if (!vfioext_device_holders(unbind->ctx, unbind->info.name, &holders)) {
-		for (i = 0; i < holders.nr && at < size; i++)
-			if (has_device(&holders, &holders.list[i]))
-				at += (size_t)snprintf(buffer + at, size - at, "%s%s (%d)",
-						       at ? ", " : "",
-						       printable(holders.list[i].comm),
-						       holders.list[i].pid);
-		if (holders.unaccounted && at < size)
-			at += (size_t)snprintf(buffer + at, size - at, "%s%u without a process",
-					       at ? ", " : "", holders.unaccounted);
-		vfioext_holders_release(&holders);
-	}
-	if (!vfioext_group_get(unbind->ctx, unbind->info.group, &group) && group.external_users &&
-	    at < size)
-		snprintf(buffer + at, size - at, "%s%u external users", at ? ", " : "",
-			 group.external_users);
-}
-
-/* Ours that is under way, or the kernel's own for the device. Return: 0, -ENOENT, or an error. */
-static int find_removal(struct unbind *unbind, struct vfioext_removal *removal)
-{
-	struct vfioext_removals removals;
 	size_t i;
-	int ret;
 
-	ret = vfioext_removals_get(unbind->ctx, &removals);
-	if (ret)
-		return ret;
-	ret = -ENOENT;
-	for (i = 0; i < removals.nr; i++) {
-		if (strcmp(removals.list[i].device, unbind->info.name) ||
-		    (unbind->id && removals.list[i].id != unbind->id))
-			continue;
-		*removal = removals.list[i];
-		ret = 0;
-	}
-	vfioext_removals_release(&removals);
-	return ret;
-}
-
-/* On a terminal all the time, elsewhere when the holders change. */
-static void show_progress(struct unbind *unbind)
-{
-	struct vfioext_removal removal;
-	char holders[sizeof(unbind->shown)];
-
-	if (unbind->json || find_removal(unbind, &removal))
-		return;
-	describe_holders(unbind, holders, sizeof(holders));
-	if (!holders[0])
-		return;
-	if (unbind->tty)
-		printf("\r\033[K%7.3f s  held by %s, %.1f s left", elapsed(unbind), holders,
-		       removal.remaining_ms / 1000.0);
-	else if (strcmp(holders, unbind->shown))
-		printf("%7.3f s  held by %s, %.1f s left\n", elapsed(unbind), holders,
-		       removal.remaining_ms / 1000.0);
-	strcpy(unbind->shown, holders);
-	fflush(stdout);
-}
-
-static void on_event(const struct vfioext_event *event, void *data)
-{
-	struct unbind *unbind = data;
-
-	if (event->type == VFIOEXT_EVENT_LOST)
-		unbind->lost = true;
-	if (strcmp(event->removal.device, unbind->info.name) ||
-	    (unbind->id && event->removal.id != unbind->id))
-		return;
-	switch (event->type) {
-	case VFIOEXT_EVENT_REMOVAL_EXTENDED:
-		say(unbind, "a holder asked for %.1f s more", event->extend_ms / 1000.0);
-		break;
-	case VFIOEXT_EVENT_REMOVAL_SIGNALED:
-		say(unbind, "time is up: SIGBUS to %u processes", event->signaled);
-		unbind->signaled += event->signaled;
-		break;
-	case VFIOEXT_EVENT_REMOVAL_RELEASED:
-	case VFIOEXT_EVENT_REMOVAL_DONE:
-		unbind->released = true;
-		unbind->ended = true;
-		unbind->outcome = event->outcome;
-		break;
-	case VFIOEXT_EVENT_REMOVAL_CANCELLED:
-		unbind->ended = true;
-		unbind->outcome = event->outcome;
-		break;
-	default:
-		break;
-	}
+	for (i = 0; i < take->nr; i++)
+		if (!strcmp(take->list[i].info.name, name))
+			return &take->list[i];
+	return NULL;
 }
 
 /*
- * Ask what became of it, when the event that told may be among the lost. What cannot be known
- * now is asked again at the next look.
+ * The VFs of a PF go with its driver: ask for those that VFIO has, and leave the PF alone if
+ * the host uses another.
  */
-static void resync(struct unbind *unbind)
+static int add_vfs(struct take *take, struct taken *pf)
 {
-	struct vfioext_removal removal;
-	uint32_t handles = 0;
-	int ret;
+	struct vfioext_device_list vfs;
+	int ret, status = EXIT_DONE;
+	struct taken *vf;
+	size_t i;
 
-	ret = unbind->ended ? 0 : find_removal(unbind, &removal);
-	unbind->lost = ret;
-	if (!ret)
-		return;
-	if (ret == -ENOENT)
-		ret = vfioext_device_handles(unbind->ctx, unbind->info.name, &handles);
-	if (ret && ret != -ENODEV && ret != -EPROTONOSUPPORT)
-		return;
-	unbind->lost = false;
-	unbind->ended = true;
-	unbind->released = ret != -EPROTONOSUPPORT && !handles;
-	if (unbind->released)
-		unbind->outcome = VFIOEXT_OUTCOME_LET_GO;
-	else
-		unbind->outcome = ret ? VFIOEXT_OUTCOME_UNLOADED : VFIOEXT_OUTCOME_TIMED_OUT;
-}
-
-/* Wait a little. Return: the signal to stop on, or 0. */
-static int step(struct unbind *unbind)
-{
-	struct pollfd fds[2] = {
-		{ .fd = unbind->signals, .events = POLLIN },
-		{ .events = POLLIN },
-	};
-
-	if (!unbind->events) {
-		poll(fds, 1, LOOK_INTERVAL_MS);
-		return signals_take(unbind->signals);
+	ret = vfioext_list_vfs(take->ctx, pf->info.name, &vfs);
+	if (ret)
+		return fail(take->ctx, ret, "the VFs of %s", pf->info.name);
+	for (i = 0; i < vfs.nr && !status; i++) {
+		/* One may be named, too. */
+		vf = find(take, vfs.list[i].name);
+		if (!vf && vfs.list[i].vfio)
+			vf = add(take, &vfs.list[i]);
+		if (vf)
+			vf->pf = pf;
+		else if (vfs.list[i].driver[0])
+			status = uses_check(take->ctx, &vfs.list[i], false, take->json);
 	}
-	fds[1].fd = vfioext_events_fd(unbind->events);
-	show_progress(unbind);
-	poll(fds, 2, LOOK_INTERVAL_MS);
-	if (vfioext_events_dispatch(unbind->events, on_event, unbind) < 0)
-		unbind->lost = true;
-	if (unbind->lost)
-		resync(unbind);
-	return signals_take(unbind->signals);
-}
-
-/* What happened, as the last line or as JSON; returns the exit status. */
-static int conclude(struct unbind *unbind, const char *result, int status)
-{
-	if (unbind->json) {
-		putchar('{');
-		json_string("device", unbind->info.name, true);
-		json_string("result", result, false);
-		if (unbind->outcome >= 0)
-			json_string("outcome", name_of_outcome(unbind->outcome), false);
-		json_number("signaled", unbind->signaled, false);
-		json_number("elapsed-ms", (unsigned long long)(elapsed(unbind) * 1000), false);
-		puts("}");
-	} else {
-		say(unbind, "%s: %s", unbind->info.name, result);
-	}
+	vfioext_device_list_release(&vfs);
 	return status;
 }
 
-static int call_off(struct unbind *unbind)
+/* May it be unbound? */
+static int check(const struct take *take, const struct vfioext_device_info *info)
 {
-	int ret = vfioext_removal_cancel(unbind->ctx, unbind->id);
-
-	if (ret && ret != -ENOENT) {
-		fail(unbind->ctx, ret, "calling it off");
+	if (!info->driver[0]) {
+		if (take->restore || take->driver || take->persist)
+			return EXIT_DONE;
+		error("%s has no driver", info->name);
 		return EXIT_FAILED;
 	}
-	unbind->outcome = VFIOEXT_OUTCOME_CANCELLED;
-	return conclude(unbind, "called off, still bound", EXIT_INTERRUPTED);
+	if (!info->vfio) {
+		error("%s is bound to %s, which is no VFIO driver", info->name, info->driver);
+		return EXIT_FAILED;
+	}
+	if (take->restore && !strcmp(info->bus, "mdev")) {
+		error("%s is an mdev, which the host has no driver for", info->name);
+		return EXIT_FAILED;
+	}
+	return EXIT_DONE;
 }
 
-/* Ask, and wait for the end of it. Return: EXIT_DONE if the device is released. */
-static int ask(struct unbind *unbind, const struct vfioext_policy *how)
+static size_t count_vfs(struct vfioext *ctx, const struct vfioext_device_list *targets)
+{
+	struct vfioext_device_list vfs;
+	size_t nr = 0, i;
+
+	for (i = 0; i < targets->nr; i++) {
+		if (vfioext_list_vfs(ctx, targets->list[i].name, &vfs))
+			continue;
+		nr += vfs.nr;
+		vfioext_device_list_release(&vfs);
+	}
+	return nr;
+}
+
+/* Those that are named, then the VFs of them. */
+static int prepare(struct take *take, const struct vfioext_device_list *targets)
+{
+	size_t i, room = targets->nr + count_vfs(take->ctx, targets);
+	int ret, status = EXIT_DONE;
+
+	take->list = calloc(room ? room : 1, sizeof(*take->list));
+	if (!take->list) {
+		error("%s", strerror(ENOMEM));
+		return EXIT_FAILED;
+	}
+	for (i = 0; i < targets->nr; i++) {
+		ret = check(take, &targets->list[i]);
+		if (ret)
+			status = ret;
+		else
+			add(take, &targets->list[i]);
+	}
+	/* By force the kernel's own removals bound the wait for the VFs. */
+	for (i = 0; i < targets->nr && !status && !take->force; i++)
+		status = add_vfs(take, &take->list[i]);
+	return status;
+}
+
+static void rehearse(const struct take *take)
+{
+	size_t i;
+
+	for (i = 0; i < take->nr; i++) {
+		const struct taken *taken = &take->list[i];
+		const char *name = taken->info.name;
+
+		if (taken->pf)
+			printf("would ask for %s, a VF of %s\n", name, taken->pf->info.name);
+		else if (taken->info.driver[0])
+			printf("would %sunbind %s from %s\n", take->force ? "" : "ask for and ", name,
+			       taken->info.driver);
+		if (!taken->pf && take->driver)
+			printf("would bind %s to %s\n", name, take->driver);
+		else if (!taken->pf && take->restore)
+			printf("would give %s to the host's driver\n", name);
+	}
+}
+
+/* Is there one that somebody may hold? */
+static bool has_vfio(const struct take *take)
+{
+	size_t i;
+
+	for (i = 0; i < take->nr; i++)
+		if (take->list[i].info.vfio)
+			return true;
+	return false;
+}
+
+static int subscribe(struct take *take)
 {
 	int ret;
 
-	ret = vfioext_removal_start(unbind->ctx, unbind->info.name, how, &unbind->id);
-	if (ret)
-		return fail(unbind->ctx, ret, "asking for %s", unbind->info.name);
-	say(unbind, "asking for %s (removal %u)", unbind->info.name, unbind->id);
-	while (!unbind->ended)
-		if (step(unbind) && !unbind->ended)
-			return call_off(unbind);
-	if (unbind->released)
+	if (!has_vfio(take))
 		return EXIT_DONE;
-	if (unbind->outcome == VFIOEXT_OUTCOME_TIMED_OUT)
-		return conclude(unbind, "timed out, still bound and working", EXIT_TIMED_OUT);
-	if (unbind->outcome == VFIOEXT_OUTCOME_UNLOADED)
-		return conclude(unbind, "the module was unloaded, still bound", EXIT_FAILED);
-	return conclude(unbind, "called off by somebody else, still bound", EXIT_FAILED);
-}
-
-static int unbind_device(struct vfioext *ctx, const void *data)
-{
-	const struct unbind *unbind = data;
-	int ret = vfioext_unbind(ctx, unbind->info.name);
-
-	return ret == -EALREADY ? 0 : ret;
-}
-
-static int do_unbind(struct unbind *unbind)
-{
-	struct child child;
-	int ret;
-
-	unbind->id = 0;
-	ret = child_start(&child, unbind->ctx, unbind_device, unbind);
-	if (ret)
-		return fail(unbind->ctx, ret, "starting a child");
-	while (!child_ended(&child, &ret))
-		if (step(unbind))
-			return conclude(unbind, "being unbound by the kernel, which goes on",
-					EXIT_INTERRUPTED);
-	if (ret) {
-		error("%s: %s", unbind->info.name, child.message);
-		return EXIT_FAILED;
-	}
-	return conclude(unbind, "unbound", EXIT_DONE);
-}
-
-static int run(struct unbind *unbind, const char *name, const struct vfioext_policy *how,
-	       bool force)
-{
-	int ret;
-
-	ret = vfioext_find_device(unbind->ctx, name, &unbind->info);
-	if (ret)
-		return fail(unbind->ctx, ret, "%s", name);
-	if (!unbind->info.driver[0]) {
-		error("%s has no driver", unbind->info.name);
-		return EXIT_FAILED;
-	}
-	if (!unbind->info.vfio) {
-		error("%s is bound to %s, which is no VFIO driver", unbind->info.name,
-		      unbind->info.driver);
-		return EXIT_FAILED;
-	}
-	ret = vfioext_events_open(&unbind->events, VFIOEXT_EVENTS_REMOVAL, -1);
-	if (ret == -EPROTONOSUPPORT && force) {
+	ret = vfioext_events_open(&take->events, VFIOEXT_EVENTS_REMOVAL, -1);
+	if (ret == -EPROTONOSUPPORT && take->force) {
 		error("the module is not loaded: who holds the device is not known");
-		return do_unbind(unbind);
+		return EXIT_DONE;
 	}
-	if (ret == -EPROTONOSUPPORT) {
+	if (ret == -EPROTONOSUPPORT)
 		error("the module is not loaded, so nobody can be asked; 'modprobe vfioext' loads it, --force unbinds without asking");
-		return EXIT_FAILED;
+	else if (ret)
+		error("subscribing: %s", strerror(-ret));
+	return ret ? EXIT_FAILED : EXIT_DONE;
+}
+
+/* The driver that devices are to get is loaded before they are asked for. */
+static int find_driver(struct take *take, char *found)
+{
+	int ret;
+
+	if (!take->driver)
+		return EXIT_DONE;
+	ret = vfioext_find_driver(take->ctx, take->driver, found);
+	if (ret == -ENOENT && module_load_driver(take->ctx, take->driver, found)) {
+		take_say(take, "loaded the module of the driver %s", found);
+		ret = 0;
 	}
 	if (ret) {
-		error("subscribing: %s", strerror(-ret));
+		error("there is no PCI driver %s, and modprobe does not load one", take->driver);
 		return EXIT_FAILED;
 	}
-	ret = force ? EXIT_DONE : ask(unbind, how);
-	if (!ret)
-		ret = do_unbind(unbind);
-	vfioext_events_close(unbind->events);
+	take->driver = found;
+	return EXIT_DONE;
+}
+
+static int run(struct take *take, char **names, int nr, bool dry_run)
+{
+	struct vfioext_device_list targets;
+	char found[VFIOEXT_NAME_SIZE];
+	int ret;
+
+	ret = targets_find(take->ctx, names, nr, &targets);
+	if (ret)
+		return ret;
+	ret = prepare(take, &targets);
+	if (!ret && dry_run) {
+		rehearse(take);
+	} else if (!ret) {
+		ret = find_driver(take, found);
+		if (!ret)
+			ret = subscribe(take);
+		if (!ret)
+			ret = take_run(take);
+	}
+	vfioext_events_close(take->events);
+	free(take->list);
+	vfioext_device_list_release(&targets);
 	return ret;
 }
 
@@ -338,61 +212,91 @@ static const char options_help[] =
 	" -t, --timeout SECONDS  how long to wait, instead of the policy's time\n"
 	" -a, --action ACTION    at the deadline: notify (give up) or sigbus (SIGBUS to holders)\n"
 	" -f, --force            do not ask, unbind at once; this cannot be called off\n"
-	" -J, --json             print the result as JSON\n"
+	" -d, --driver DRIVER    bind to this driver afterwards\n"
+	" -r, --restore          give to the host's own driver afterwards\n"
+	" -p, --persist          undo 'vfioext bind --persist' as well\n"
+	" -n, --dry-run          say what would be done, and do nothing\n"
+	" -J, --json             print the result as JSON, a line a device\n"
 	" -h, --help             print this\n"
-	"\nCtrl-C calls the removal off. Exit status 3: time ran out, the device is still\n"
-	"bound and works.\n";
+	"\nAll devices are asked for at once, and a PF's VFs with it. Ctrl-C calls it off. Exit\n"
+	"status 3: time ran out, the device is still bound and works.\n";
+
+static const struct option long_options[] = {
+	{ "timeout", required_argument, NULL, 't' },
+	{ "action", required_argument, NULL, 'a' },
+	{ "force", no_argument, NULL, 'f' },
+	{ "driver", required_argument, NULL, 'd' },
+	{ "restore", no_argument, NULL, 'r' },
+	{ "persist", no_argument, NULL, 'p' },
+	{ "dry-run", no_argument, NULL, 'n' },
+	{ "json", no_argument, NULL, 'J' },
+	{ "help", no_argument, NULL, 'h' },
+	{ 0 }
+};
+
+/* Return: -1 to go on, or what to exit with. */
+static int take_option(struct take *take, int option, bool *dry_run)
+{
+	switch (option) {
+	case 't':
+		if (!parse_ms(optarg, &take->how.timeout_ms))
+			return usage_error("'%s' is no time in seconds", optarg);
+		take->how.has |= VFIOEXT_POLICY_TIMEOUT;
+		return -1;
+	case 'a':
+		if (!parse_action(optarg, &take->how.action))
+			return usage_error("'%s' is no action; notify or sigbus", optarg);
+		take->how.has |= VFIOEXT_POLICY_ACTION;
+		return -1;
+	case 'f':
+		take->force = true;
+		return -1;
+	case 'd':
+		take->driver = optarg;
+		return -1;
+	case 'r':
+		take->restore = true;
+		return -1;
+	case 'p':
+		take->persist = true;
+		return -1;
+	case 'n':
+		*dry_run = true;
+		return -1;
+	case 'J':
+		take->json = true;
+		return -1;
+	case 'h':
+		return help(options_help);
+	default:
+		return usage_error(NULL);
+	}
+}
 
 int cmd_unbind(int argc, char **argv)
 {
-	static const struct option long_options[] = {
-		{ "timeout", required_argument, NULL, 't' },
-		{ "action", required_argument, NULL, 'a' },
-		{ "force", no_argument, NULL, 'f' },
-		{ "json", no_argument, NULL, 'J' },
-		{ "help", no_argument, NULL, 'h' },
-		{ 0 }
-	};
-	struct unbind unbind = { .outcome = -1, .tty = isatty(STDOUT_FILENO) };
-	struct vfioext_policy how = { 0 };
-	bool force = false;
-	int option, ret;
+	struct take take = { .tty = isatty(STDOUT_FILENO) };
+	bool dry_run = false;
+	int option, ret = -1;
 
-	while ((option = getopt_long(argc, argv, "t:a:fJh", long_options, NULL)) >= 0) {
-		switch (option) {
-		case 't':
-			if (!parse_ms(optarg, &how.timeout_ms))
-				return usage_error("'%s' is no time in seconds", optarg);
-			how.has |= VFIOEXT_POLICY_TIMEOUT;
-			break;
-		case 'a':
-			if (!parse_action(optarg, &how.action))
-				return usage_error("'%s' is no action; notify or sigbus", optarg);
-			how.has |= VFIOEXT_POLICY_ACTION;
-			break;
-		case 'f':
-			force = true;
-			break;
-		case 'J':
-			unbind.json = true;
-			break;
-		case 'h':
-			return help(options_help);
-		default:
-			return usage_error(NULL);
-		}
-	}
-	if (optind + 1 != argc)
-		return usage_error("one device is needed");
-	if (force && how.has)
+	while (ret < 0 &&
+	       (option = getopt_long(argc, argv, "t:a:fd:rpnJh", long_options, NULL)) >= 0)
+		ret = take_option(&take, option, &dry_run);
+	if (ret >= 0)
+		return ret;
+	if (optind == argc)
+		return usage_error("a device is needed");
+	if (take.force && take.how.has)
 		return usage_error("--force does not wait: no --timeout, no --action");
+	if (take.driver && take.restore)
+		return usage_error("either --driver or --restore");
 
-	clock_gettime(CLOCK_MONOTONIC, &unbind.begun);
-	unbind.signals = signals_catch();
-	unbind.ctx = open_context();
-	if (!unbind.ctx)
+	clock_gettime(CLOCK_MONOTONIC, &take.begun);
+	take.signals = signals_catch();
+	take.ctx = open_context();
+	if (!take.ctx)
 		return EXIT_FAILED;
-	ret = run(&unbind, argv[optind], &how, force);
-	vfioext_free(unbind.ctx);
+	ret = run(&take, argv + optind, argc - optind, dry_run);
+	vfioext_free(take.ctx);
 	return ret;
 }

@@ -53,7 +53,7 @@ static int find_holders(struct vfioext *ctx, const char *what, int *group,
 	struct vfioext_device_info info;
 	int ret;
 
-	if (parse_group(what, group))
+	if (vfioext_parse_group(what, group))
 		return vfioext_group_holders(ctx, *group, holders);
 	ret = vfioext_find_device(ctx, what, &info);
 	if (ret)

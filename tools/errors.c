@@ -101,18 +101,3 @@ bool parse_action(const char *text, uint32_t *action)
 			return true;
 	return false;
 }
-
-bool parse_group(const char *text, int *group)
-{
-	unsigned long value;
-	char *end;
-
-	if (text[0] < '0' || text[0] > '9')
-		return false;
-	errno = 0;
-	value = strtoul(text, &end, 10);
-	if (errno || *end || value > INT32_MAX)
-		return false;
-	*group = (int)value;
-	return true;
-}

@@ -44,3 +44,24 @@ void json_boolean(const char *name, bool value, bool first)
 	print_string(name);
 	printf(": %s", value ? "true" : "false");
 }
+
+/* A list of strings; json_item() adds one. */
+void json_list(const char *name, bool first)
+{
+	if (!first)
+		fputs(", ", stdout);
+	print_string(name);
+	fputs(": [", stdout);
+}
+
+void json_item(const char *value, bool first)
+{
+	if (!first)
+		fputs(", ", stdout);
+	print_string(value);
+}
+
+void json_list_end(void)
+{
+	putchar(']');
+}

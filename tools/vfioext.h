@@ -57,7 +57,6 @@ void print_log(const char *text, void *data);
 struct vfioext *open_context(void);
 bool parse_ms(const char *text, uint32_t *ms);
 bool parse_action(const char *text, uint32_t *action);
-bool parse_group(const char *text, int *group);
 
 /* table.c */
 struct column {
@@ -173,9 +172,34 @@ int signals_take(int signals);
 int child_start(struct child *child, struct vfioext *ctx, child_fn fn, const void *data);
 bool child_ended(struct child *child, int *status);
 
+/* targets.c: the devices that are named, each once; of a group all that can be bound. */
+int targets_find(struct vfioext *ctx, char **names, int nr, struct vfioext_device_list *targets);
+
+/*
+ * uses.c: say what the host uses a device for. Return: EXIT_DONE if it may be taken, which
+ * @force allows whatever it is used for.
+ */
+int uses_check(struct vfioext *ctx, const struct vfioext_device_info *info, bool force, bool json);
+
+/*
+ * persist.c: keep the driver that a device has, which undoes it for one of the host's; no
+ * longer do so; is it so?
+ */
+int persist_keep(const struct vfioext_device_info *info, bool quiet);
+int persist_undo(const struct vfioext_device_info *info, bool quiet);
+bool persist_find(const struct vfioext_device_info *info);
+
+/* module.c */
+bool module_load(const char *name);
+bool module_load_driver(struct vfioext *ctx, const char *driver, char *found);
+void module_load_for(const struct vfioext_device_info *info);
+
 /* json.c */
 void json_string(const char *name, const char *value, bool first);
 void json_number(const char *name, unsigned long long value, bool first);
 void json_boolean(const char *name, bool value, bool first);
+void json_list(const char *name, bool first);
+void json_item(const char *value, bool first);
+void json_list_end(void);
 
 #endif

@@ -56,21 +56,41 @@ struct vfioext_device_list {
 /**
  * vfioext_find_device() - look a device up
  * @ctx: the context
- * @name: its name; "00:03.0" is taken for "0000:00:03.0"
+ * @name: its name, as people and programs write it
  * @info: where it goes
  *
- * Return: 0, -ENODEV if no bus has it, -EINVAL if @name can be no device's,
- * -EIO if sysfs makes no sense.
+ * All of these name a PCI device: "0000:03:00.0", "0:3:0.0" and "0000:03:00.0" in
+ * upper case; "03:00.0" and "3:0.0", if one domain alone has such a device;
+ * "pci_0000_03_00_0", as libvirt has it; "pci:0000:03:00.0"; a path in sysfs, also of
+ * what belongs to the device, such as "/sys/class/net/eth0". An mdev is named by its
+ * UUID in either case, by "mdev_" and the UUID with underscores, as libvirt has it, or
+ * by a path. "/dev/vfio/devices/vfio0" names the device of that file, and "group:4" or
+ * "/dev/vfio/4" the only device of a group.
+ *
+ * If it fails, vfioext_message() names the devices that @name comes nearest to, or may
+ * stand for.
+ *
+ * Return: 0, -ENODEV if there is no such device, -EINVAL if @name can be no device's or
+ * may stand for several, -ENOENT if there is no such group, -EIO if sysfs makes no sense.
  */
 int vfioext_find_device(struct vfioext *ctx, const char *name, struct vfioext_device_info *info);
+
+/**
+ * vfioext_parse_group() - read the number of a group
+ * @text: "4", "group:4" or "/dev/vfio/4"
+ * @group: where the number goes
+ *
+ * Return: true if @text is one of these; whether there is such a group is not looked at.
+ */
+bool vfioext_parse_group(const char *text, int *group);
 
 /**
  * vfioext_list_devices() - all devices that VFIO could have
  * @ctx: the context
  * @devices: where they go, to be given to vfioext_device_list_release()
  *
- * PCI devices that are in an IOMMU group, and all mdevs. Devices that vanish
- * while they are read are left out.
+ * PCI devices that are in an IOMMU group, and all mdevs; one that has lost its driver
+ * has no group. Devices that vanish while they are read are left out.
  *
  * Return: 0, -ENOMEM, or the error of reading sysfs.
  */
@@ -85,6 +105,17 @@ int vfioext_list_devices(struct vfioext *ctx, struct vfioext_device_list *device
  * Return: 0, -ENOENT if there is no such group, -ENOMEM, -EIO.
  */
 int vfioext_list_group(struct vfioext *ctx, int group, struct vfioext_device_list *devices);
+
+/**
+ * vfioext_list_vfs() - the virtual functions of a device
+ * @ctx: the context
+ * @pf: name of the device, as in struct vfioext_device_info
+ * @devices: where they go, to be given to vfioext_device_list_release(); none if the
+ *	device is not there, or can have none
+ *
+ * Return: 0, -ENOMEM, or the error of reading sysfs.
+ */
+int vfioext_list_vfs(struct vfioext *ctx, const char *pf, struct vfioext_device_list *devices);
 
 /**
  * vfioext_group_breaker() - what keeps a group from being viable
@@ -103,36 +134,6 @@ vfioext_group_breaker(const struct vfioext_device_list *devices);
  * @devices: the list
  */
 void vfioext_device_list_release(struct vfioext_device_list *devices);
-
-/**
- * vfioext_bind() - bind a device to a VFIO driver
- * @ctx: the context
- * @name: the device
- * @driver: the driver, NULL for vfio-pci
- *
- * Another driver that has the device is unbound first. Only this device is
- * bound to @driver (driver_override), and only this time. On failure the driver
- * it had gets it back. The driver must be loaded.
- *
- * Return: 0; -EALREADY if it is bound to @driver; -ENODEV, -EINVAL as
- * vfioext_find_device(); -ENOENT if @driver is not there; -EOPNOTSUPP if the
- * device is no PCI device, or has no IOMMU group and vfio is not allowed to do without
- * (enable_unsafe_noiommu_mode); -EPERM or -EACCES; -EIO if the driver did not take it.
- */
-int vfioext_bind(struct vfioext *ctx, const char *name, const char *driver);
-
-/**
- * vfioext_unbind() - unbind the driver of a device
- * @ctx: the context
- * @name: the device
- *
- * Blocks in the kernel, and no signal ends that, for as long as the device is
- * held; vfioext_removal_start() asks for it first.
- *
- * Return: 0; -ENODEV, -EINVAL as vfioext_find_device(); -EALREADY if it has no
- * driver; -EPERM or -EACCES.
- */
-int vfioext_unbind(struct vfioext *ctx, const char *name);
 
 #ifdef __cplusplus
 }

@@ -10,6 +10,7 @@
 #define VFIOEXT_VFIOEXT_H
 
 #include <vfioext/attach.h>
+#include <vfioext/bind.h>
 #include <vfioext/config.h>
 #include <vfioext/container.h>
 #include <vfioext/context.h>
@@ -25,6 +26,7 @@
 #include <vfioext/removal.h>
 #include <vfioext/reset.h>
 #include <vfioext/share.h>
+#include <vfioext/uses.h>
 #include <vfioext/watch.h>
 
 #endif

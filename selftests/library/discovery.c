@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /* What libvfioext makes of sysfs: a tree that is made here, and damaged. */
 #include <errno.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,6 +10,8 @@
 
 #include "kselftest_harness.h"
 
+#include "../lib/sysfs_tree.h"
+
 #define UUID "83b8f4f2-509f-382f-3c1e-e6bfe0fa1001"
 
 FIXTURE(discovery) {
@@ -19,44 +20,6 @@ FIXTURE(discovery) {
 	struct vfioext_device_info info;
 	struct vfioext_device_list list;
 };
-
-static void in_tree(const char *root, const char *format, ...)
-	__attribute__((format(printf, 2, 3)));
-
-/* A shell command in the tree. */
-static void in_tree(const char *root, const char *format, ...)
-{
-	char command[1024], whole[1200];
-	va_list args;
-
-	va_start(args, format);
-	vsnprintf(command, sizeof(command), format, args);
-	va_end(args);
-	snprintf(whole, sizeof(whole), "cd %s && %s", root, command);
-	if (system(whole))
-		abort();
-}
-
-static void add_pci(const char *root, const char *name, int group, const char *driver,
-		    const char *class)
-{
-	in_tree(root, "mkdir -p bus/pci/devices/%s kernel/iommu_groups/%d/devices", name, group);
-	in_tree(root, "cd bus/pci/devices/%s && echo 0x1234 > vendor && echo 0x11e8 > device && echo %s > class && ln -s ../../../../kernel/iommu_groups/%d iommu_group",
-		name, class, group);
-	in_tree(root, "ln -s ../../../../bus/pci/devices/%s kernel/iommu_groups/%d/devices/", name,
-		group);
-	if (driver)
-		in_tree(root, "mkdir -p bus/pci/drivers/%s && ln -s ../../drivers/%s bus/pci/devices/%s/driver",
-			driver, driver, name);
-}
-
-static void add_mdev(const char *root, const char *uuid, int group, const char *api)
-{
-	in_tree(root, "mkdir -p bus/mdev/devices/%s/vfio-dev types/%s-1 kernel/iommu_groups/%d/devices && echo %s > types/%s-1/device_api",
-		uuid, api, group, api, api);
-	in_tree(root, "ln -s ../../../../types/%s-1 bus/mdev/devices/%s/mdev_type && ln -s ../../../../kernel/iommu_groups/%d bus/mdev/devices/%s/iommu_group && ln -s x bus/mdev/devices/%s/driver",
-		api, uuid, group, uuid, uuid);
-}
 
 FIXTURE_SETUP(discovery)
 {
@@ -175,8 +138,11 @@ TEST_F(discovery, bind_refused)
 	in_tree(self->root, "rm -f bus/pci/drivers_probe; touch bus/pci/drivers_probe bus/pci/devices/0000:00:03.0/driver_override");
 	EXPECT_EQ(-EALREADY, vfioext_bind(self->ctx, "0000:00:03.0", NULL));
 	EXPECT_EQ(-ENOENT, vfioext_bind(self->ctx, "0000:01:00.0", "vfio-frob"));
-	EXPECT_EQ(-EOPNOTSUPP, vfioext_bind(self->ctx, UUID, NULL));
+	EXPECT_EQ(-ENOENT, vfioext_bind(self->ctx, "0000:01:00.0", "../frob"));
+	EXPECT_EQ(-EALREADY, vfioext_bind(self->ctx, UUID, NULL));
+	EXPECT_EQ(-EOPNOTSUPP, vfioext_bind(self->ctx, UUID, "vfio-pci"));
 	EXPECT_EQ(-EALREADY, vfioext_unbind(self->ctx, "0000:01:00.0"));
+	EXPECT_EQ(-EALREADY, vfioext_give_back(self->ctx, "0000:01:00.1"));
 }
 
 TEST_F(discovery, status_without_module)

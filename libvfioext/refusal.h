@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#ifndef LIBVFIOEXT_REFUSAL_H
+#define LIBVFIOEXT_REFUSAL_H
+
+#include <stdbool.h>
+
+struct vfioext;
+struct vfioext_device_info;
+
+/*
+ * Leave a message why @driver, NULL if it is whatever matches, has not taken a device.
+ * @error is what the kernel said, @log the kernel's log since then, @child the name of what
+ * the driver made of the device, or "". Return: the error to return.
+ */
+int refusal_explain(struct vfioext *ctx, const struct vfioext_device_info *info,
+		    const char *driver, int error, int log, const char *child);
+/*
+ * The kernel keeps the drivers of the host from a group that user space does DMA with, and
+ * logs nothing. Return: true if that is the reason, and a message says so.
+ */
+bool explain_owner(struct vfioext *ctx, const struct vfioext_device_info *info,
+		   const char *driver);
+
+#endif
