@@ -276,6 +276,11 @@ void request_put_u32(struct request *request, uint16_t type, uint32_t value)
 	mnl_attr_put_u32(request->header, type, value);
 }
 
+void request_put_flag(struct request *request, uint16_t type)
+{
+	mnl_attr_put(request->header, type, 0, NULL);
+}
+
 static bool is_string(int type)
 {
 	switch (type) {
