@@ -245,6 +245,9 @@ static int call_off(struct unbind *unbind)
 		return EXIT_FAILED;
 	}
 	unbind->outcome = VFIOEXT_OUTCOME_CANCELLED;
+	if (output_lost())
+		error("%s is called off, still bound: what is printed cannot be written",
+		      unbind->info.name);
 	return conclude(unbind, "called off, still bound", EXIT_INTERRUPTED);
 }
 
@@ -258,7 +261,7 @@ static int ask(struct unbind *unbind, const struct vfioext_policy *how)
 		return fail(unbind->ctx, ret, "asking for %s", unbind->info.name);
 	say(unbind, "asking for %s (removal %u)", unbind->info.name, unbind->id);
 	while (!unbind->ended)
-		if (step(unbind) && !unbind->ended)
+		if ((output_lost() || step(unbind)) && !unbind->ended)
 			return call_off(unbind);
 	if (unbind->released)
 		return EXIT_DONE;
@@ -337,6 +340,7 @@ static int run(struct unbind *unbind, const char *name, const struct vfioext_pol
 static const char options_help[] =
 	" -t, --timeout SECONDS  how long to wait, instead of the policy's time\n"
 	" -a, --action ACTION    at the deadline: notify (give up) or sigbus (SIGBUS to holders)\n"
+	"     --detach           should the tool be killed, the removal goes on without it\n"
 	" -f, --force            do not ask, unbind at once; this cannot be called off\n"
 	" -J, --json             print the result as JSON\n"
 	" -h, --help             print this\n"
@@ -348,6 +352,7 @@ int cmd_unbind(int argc, char **argv)
 	static const struct option long_options[] = {
 		{ "timeout", required_argument, NULL, 't' },
 		{ "action", required_argument, NULL, 'a' },
+		{ "detach", no_argument, NULL, 'D' },
 		{ "force", no_argument, NULL, 'f' },
 		{ "json", no_argument, NULL, 'J' },
 		{ "help", no_argument, NULL, 'h' },
@@ -370,6 +375,9 @@ int cmd_unbind(int argc, char **argv)
 				return usage_error("'%s' is no action; notify or sigbus", optarg);
 			how.has |= VFIOEXT_POLICY_ACTION;
 			break;
+		case 'D':
+			how.has |= VFIOEXT_POLICY_DETACHED;
+			break;
 		case 'f':
 			force = true;
 			break;
@@ -385,7 +393,7 @@ int cmd_unbind(int argc, char **argv)
 	if (optind + 1 != argc)
 		return usage_error("one device is needed");
 	if (force && how.has)
-		return usage_error("--force does not wait: no --timeout, no --action");
+		return usage_error("--force does not wait: no --timeout, no --action, no --detach");
 
 	clock_gettime(CLOCK_MONOTONIC, &unbind.begun);
 	unbind.signals = signals_catch();
