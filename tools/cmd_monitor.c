@@ -194,6 +194,7 @@ static int monitor_events(struct monitor *monitor)
 	monitor->ctx = open_context();
 	if (!monitor->ctx)
 		return EXIT_FAILED;
+	need_module(monitor->ctx);
 	ret = vfioext_events_open(&monitor->events, VFIOEXT_EVENTS_REMOVAL | VFIOEXT_EVENTS_GROUP,
 				  -1);
 	if (ret == -EPROTONOSUPPORT)

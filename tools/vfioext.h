@@ -63,6 +63,9 @@ bool output_lost(void);
 int output_finish(int status);
 void print_log(const char *text, void *data);
 
+/* need.c */
+bool need_module(struct vfioext *ctx);
+
 /* table.c */
 struct column {
 	const char *name;
