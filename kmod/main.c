@@ -5,6 +5,7 @@
  */
 #include <linux/module.h>
 
+#include "asker.h"
 #include "bus.h"
 #include "group.h"
 #include "netlink.h"
@@ -16,9 +17,12 @@ static int __init vfioext_init(void)
 	int ret;
 
 	private_layout_init();
-	ret = removal_init();
+	ret = asker_init();
 	if (ret)
 		return ret;
+	ret = removal_init();
+	if (ret)
+		goto err_asker;
 	ret = netlink_init();
 	if (ret)
 		goto err_removal;
@@ -32,9 +36,12 @@ err_bus:
 	removal_exit();
 	untrack_all();
 	netlink_exit();
+	asker_exit();
 	return ret;
 err_removal:
 	removal_exit();
+err_asker:
+	asker_exit();
 	return ret;
 }
 
@@ -44,6 +51,7 @@ static void __exit vfioext_exit(void)
 	removal_exit();
 	untrack_all();
 	netlink_exit();
+	asker_exit();
 }
 
 module_init(vfioext_init);

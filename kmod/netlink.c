@@ -496,6 +496,8 @@ static int start_removal(struct genl_info *info, struct tracked_device *td)
 	removal = removal_ask(td, &policy, info->extack);
 	if (IS_ERR(removal))
 		return PTR_ERR(removal);
+	if (!info->attrs[VFIOEXT_A_DETACHED])
+		asker_watch(&removal->asker, genl_info_net(info), info->snd_portid);
 	ret = reply(info, put_started, removal);
 	if (ret)
 		removal_cancel(removal, info->extack);

@@ -11,7 +11,7 @@
 #include <uapi/linux/vfioext.h>
 
 /* Global operation policy for vfioext */
-const struct nla_policy vfioext_main_nl_policy[VFIOEXT_A_EXTEND_MS + 1] = {
+const struct nla_policy vfioext_main_nl_policy[VFIOEXT_A_DETACHED + 1] = {
 	[VFIOEXT_A_GROUP_ID] = { .type = NLA_U32, },
 	[VFIOEXT_A_DEVICE_NAME] = { .type = NLA_NUL_STRING, .len = VFIOEXT_NAME_MAX, },
 	[VFIOEXT_A_BUS] = { .type = NLA_NUL_STRING, .len = VFIOEXT_NAME_MAX, },
@@ -21,6 +21,7 @@ const struct nla_policy vfioext_main_nl_policy[VFIOEXT_A_EXTEND_MS + 1] = {
 	[VFIOEXT_A_EXTEND_MAX_MS] = { .type = NLA_U32, },
 	[VFIOEXT_A_ACTION] = NLA_POLICY_MAX(NLA_U32, 1),
 	[VFIOEXT_A_EXTEND_MS] = NLA_POLICY_MIN(NLA_U32, 1),
+	[VFIOEXT_A_DETACHED] = { .type = NLA_FLAG, },
 };
 
 /* Ops table for vfioext */

@@ -151,6 +151,7 @@ static void removal_end(struct removal *removal, u8 cmd, enum vfioext_outcome ou
 	removal->outcome = outcome;
 	netlink_removal_event(cmd, removal, &(struct removal_event_extra){ .has_outcome = true });
 
+	asker_forget(&removal->asker);
 	removal->td->removal = NULL;
 	removal->td = NULL;
 	atomic_dec(&removal->tg->removals);
@@ -268,7 +269,8 @@ static void signal_holders(struct removal *removal)
 	for (i = 0; i < holders.nr; i++)
 		nr += holder_has_device(&holders.list[i]) && !holders.list[i].spared;
 
-	ended = removal->state == VFIOEXT_STATE_ENDED;
+	/* Nobody is killed for who is no longer there to take the device. */
+	ended = removal->state == VFIOEXT_STATE_ENDED || asker_gone(&removal->asker);
 	if (!ended && nr) {
 		removal->state = VFIOEXT_STATE_SIGNALED;
 		netlink_removal_event(VFIOEXT_CMD_REMOVAL_SIGNALED, removal,
@@ -334,6 +336,10 @@ static bool tick(struct removal *removal)
 
 	if (removal->state == VFIOEXT_STATE_ENDED)
 		return false;
+	if (asker_gone(&removal->asker)) {
+		removal_end(removal, VFIOEXT_CMD_REMOVAL_CANCELLED, VFIOEXT_OUTCOME_ABANDONED);
+		return false;
+	}
 	if (asked && !tracked_device_held(removal->td)) {
 		removal_end(removal, VFIOEXT_CMD_REMOVAL_RELEASED, outcome_of(removal));
 		return false;
@@ -377,6 +383,7 @@ static struct removal *removal_begin(struct tracked_device *td, enum vfioext_ori
 		return NULL;
 
 	kref_init(&removal->ref);
+	asker_none(&removal->asker);
 	INIT_WORK(&removal->notify_work, notify_work);
 	INIT_DELAYED_WORK(&removal->tick_work, tick_work);
 	removal->id = ++last_id ?: ++last_id;
@@ -406,6 +413,8 @@ static struct removal *removal_begin(struct tracked_device *td, enum vfioext_ori
 static void removal_overtake(struct removal *removal)
 {
 	removal->origin = VFIOEXT_ORIGIN_KERNEL;
+	asker_forget(&removal->asker);
+	WRITE_ONCE(removal->asker.gone, false);
 	removal_event(removal, VFIOEXT_CMD_REMOVAL_REQUESTED);
 	queue_notify(removal);
 }

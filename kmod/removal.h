@@ -7,6 +7,7 @@
 #include <linux/list.h>
 #include <linux/workqueue.h>
 
+#include "asker.h"
 #include "group.h"
 
 struct netlink_ext_ack;
@@ -23,6 +24,7 @@ struct netlink_ext_ack;
  * @tg: the group; referenced
  * @td: the device, until it ends
  * @dev: the device as the bus knows it; referenced
+ * @asker: who asked, if it is called off once they are gone
  * @begun: when it began
  * @deadline: when patience ends
  * @next_signal: when the next SIGBUS is due, or time to give up
@@ -47,6 +49,7 @@ struct removal {
 	struct tracked_group *tg;
 	struct tracked_device *td;
 	struct device *dev;
+	struct asker asker;
 	ktime_t begun;
 	ktime_t deadline;
 	ktime_t next_signal;

@@ -266,6 +266,14 @@ static int set_iommu(struct vfioext_container *container, struct vfioext *ctx)
 	if (container->ready || !ioctl(container->fd, VFIO_SET_IOMMU, type) ||
 	    (container->lent && errno == EINVAL))
 		return 0;
+	if (errno == EPERM && type == VFIO_TYPE1v2_IOMMU)
+		return context_fail(ctx, -EPERM, "VFIO_SET_IOMMU: the host has no interrupt remapping; "
+				    "vfio_iommu_type1's allow_unsafe_interrupts=1 opens devices without, "
+				    "and lets who has one send the host any interrupt");
+	if (errno == ENODEV && type == VFIO_TYPE1v2_IOMMU &&
+	    !sysfs_exists(ctx, "module/vfio_iommu_type1"))
+		return context_fail(ctx, -ENODEV, "VFIO_SET_IOMMU: vfio_iommu_type1 is not loaded; "
+				    "'modprobe vfio_iommu_type1' loads it");
 	return fail_step(ctx, "VFIO_SET_IOMMU");
 }
 

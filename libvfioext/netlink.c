@@ -10,6 +10,7 @@
 #include <linux/netlink.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 #include "context.h"
 #include "netlink.h"
@@ -200,7 +201,16 @@ static int take_family(const struct nlmsghdr *header, void *data)
 	return MNL_CB_ERROR;
 }
 
-/* Asking for the family loads the module, where that is allowed. */
+/*
+ * Asking for a family that is not there has the kernel load its module, for anybody. That is
+ * for who administers the host to do, so it is not asked then. Where /sys is not mounted
+ * only asking tells.
+ */
+static bool module_missing(void)
+{
+	return access("/sys/module/vfioext", F_OK) && !access("/sys/module", F_OK);
+}
+
 static int find_family(struct netlink *netlink)
 {
 	struct exchange exchange = { .data = netlink };
@@ -223,6 +233,8 @@ int netlink_open(struct netlink *netlink)
 {
 	int on = 1, ret;
 
+	if (module_missing())
+		return -EPROTONOSUPPORT;
 	netlink->socket = mnl_socket_open2(NETLINK_GENERIC, SOCK_CLOEXEC);
 	if (!netlink->socket)
 		return -errno;
@@ -274,6 +286,11 @@ int request_put_string(struct request *request, uint16_t type, const char *value
 void request_put_u32(struct request *request, uint16_t type, uint32_t value)
 {
 	mnl_attr_put_u32(request->header, type, value);
+}
+
+void request_put_flag(struct request *request, uint16_t type)
+{
+	mnl_attr_put(request->header, type, 0, NULL);
 }
 
 static bool is_string(int type)

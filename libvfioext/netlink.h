@@ -43,6 +43,7 @@ int netlink_learn_family(struct netlink *netlink, const struct nlmsghdr *header)
 void request_begin(struct request *request, uint8_t command, uint16_t flags);
 int request_put_string(struct request *request, uint16_t type, const char *value);
 void request_put_u32(struct request *request, uint16_t type, uint32_t value);
+void request_put_flag(struct request *request, uint16_t type);
 int request_run(struct vfioext *ctx, struct request *request, answer_fn fn, void *data);
 
 int attributes_parse(const struct nlmsghdr *header, struct attributes *attributes);

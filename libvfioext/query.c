@@ -244,6 +244,8 @@ int vfioext_removal_start(struct vfioext *ctx, const char *device,
 		policy = *how;
 	policy.has &= VFIOEXT_POLICY_TIMEOUT | VFIOEXT_POLICY_ACTION;
 	put_policy(&request, &policy);
+	if (how && how->has & VFIOEXT_POLICY_DETACHED)
+		request_put_flag(&request, VFIOEXT_A_DETACHED);
 	return ret ? ret : request_run(ctx, &request, take_id, id);
 }
 

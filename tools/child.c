@@ -52,7 +52,28 @@ static void detach(void)
 	dup2(null, STDERR_FILENO);
 }
 
-/* Run @fn in a child. Return: 0, or a negative error. */
+/*
+ * The tool's connection to the module is closed here, as its end is to be noticed when the
+ * tool is killed: it calls off what was asked for.
+ */
+static int run(struct vfioext *ctx, child_fn fn, const void *data, int message_fd)
+{
+	const char *message;
+	int ret;
+
+	vfioext_free(ctx);
+	detach();
+	ret = vfioext_new(&ctx, NULL);
+	if (ret)
+		return ret;
+	ret = fn(ctx, data);
+	message = vfioext_message(ctx);
+	if (ret)
+		dprintf(message_fd, "%s", message[0] ? message : strerror(-ret));
+	return ret;
+}
+
+/* Run @fn in a child, with a context of its own. Return: 0, or a negative error. */
 int child_start(struct child *child, struct vfioext *ctx, child_fn fn, const void *data)
 {
 	int pipes[2], ret;
@@ -68,13 +89,8 @@ int child_start(struct child *child, struct vfioext *ctx, child_fn fn, const voi
 		close(pipes[1]);
 		return ret;
 	}
-	if (!child->pid) {
-		detach();
-		ret = fn(ctx, data);
-		if (ret)
-			dprintf(pipes[1], "%s", vfioext_message(ctx));
-		_exit(ret ? EXIT_FAILED : EXIT_DONE);
-	}
+	if (!child->pid)
+		_exit(run(ctx, fn, data, pipes[1]) ? EXIT_FAILED : EXIT_DONE);
 	close(pipes[1]);
 	child->message_fd = pipes[0];
 	return 0;

@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-only
+#include <dirent.h>
 #include <errno.h>
 #include <getopt.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "host.h"
 #include "vfioext.h"
 
 enum { NAME, GROUP, BUS, DRIVER, VFIO, HANDLES, USERS, VIABLE, ID, CLASS, DESCRIPTION, NR };
@@ -104,8 +106,27 @@ static void put_groups(struct table *table, struct vfioext *ctx, struct vfioext_
 	}
 }
 
+/* Without an IOMMU nothing has a group: the PCI devices that would, each for itself. */
+static void put_ungrouped(struct table *table, struct vfioext *ctx)
+{
+	struct vfioext_device_info info;
+	struct dirent **names;
+	int nr, i;
+
+	nr = scandir("/sys/bus/pci/devices", &names, NULL, alphasort);
+	for (i = 0; i < nr; i++) {
+		if (names[i]->d_name[0] != '.' &&
+		    !vfioext_find_device(ctx, names[i]->d_name, &info) && info.group < 0)
+			put_device(table, NULL, ctx, &info);
+		free(names[i]);
+	}
+	if (nr >= 0)
+		free(names);
+}
+
 static int list(struct vfioext *ctx, struct table *table, bool show_all)
 {
+	unsigned int groups = host_groups();
 	struct vfioext_device_list devices;
 	struct vfioext_status status;
 	int ret;
@@ -115,9 +136,14 @@ static int list(struct vfioext *ctx, struct table *table, bool show_all)
 		return fail(ctx, ret, "listing devices");
 	names_begin();
 	put_groups(table, ctx, &devices, show_all);
+	if (!groups && show_all)
+		put_ungrouped(table, ctx);
 	names_end();
 	vfioext_device_list_release(&devices);
 
+	if (!groups)
+		error("there are no IOMMU groups, so VFIO can open no device safely: %s",
+		      host_iommu_hint());
 	vfioext_status(ctx, &status);
 	if (!status.loaded)
 		error("the module is not loaded, so HANDLES and USERS are not known; "

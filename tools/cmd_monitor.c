@@ -165,9 +165,11 @@ static int dispatch(struct monitor *monitor)
 
 static int watch(struct monitor *monitor)
 {
-	struct pollfd fds[2] = {
+	/* A pipe that nobody reads any more says so without being asked. */
+	struct pollfd fds[3] = {
 		{ .fd = vfioext_events_fd(monitor->events), .events = POLLIN },
 		{ .events = POLLIN },
+		{ .fd = STDOUT_FILENO },
 	};
 	int ret = EXIT_DONE;
 
@@ -178,9 +180,9 @@ static int watch(struct monitor *monitor)
 	}
 	do {
 		ret = dispatch(monitor);
-		if (!ret && (fflush(stdout) || ferror(stdout)))
-			break;
-	} while (!ret && (poll(fds, 2, -1) > 0 || errno == EINTR) && !fds[1].revents);
+		if (!ret && (fflush(stdout) || output_lost()))
+			ret = EXIT_FAILED;
+	} while (!ret && (poll(fds, 3, -1) > 0 || errno == EINTR) && !fds[1].revents);
 	close(fds[1].fd);
 	return ret;
 }
@@ -192,6 +194,7 @@ static int monitor_events(struct monitor *monitor)
 	monitor->ctx = open_context();
 	if (!monitor->ctx)
 		return EXIT_FAILED;
+	need_module(monitor->ctx);
 	ret = vfioext_events_open(&monitor->events, VFIOEXT_EVENTS_REMOVAL | VFIOEXT_EVENTS_GROUP,
 				  -1);
 	if (ret == -EPROTONOSUPPORT)

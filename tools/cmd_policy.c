@@ -85,6 +85,8 @@ static int run(const char *device, const struct vfioext_policy *change,
 	if (ret)
 		return ret;
 	ctx = open_context();
+	if (ctx && change->has)
+		need_module(ctx);
 	ret = ctx ? show_policy(ctx, &table, device, change) : EXIT_FAILED;
 	vfioext_free(ctx);
 	return table_end(&table, ret);

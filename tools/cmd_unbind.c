@@ -151,6 +151,7 @@ static int subscribe(struct take *take)
 
 	if (!has_vfio(take))
 		return EXIT_DONE;
+	need_module(take->ctx);
 	ret = vfioext_events_open(&take->events, VFIOEXT_EVENTS_REMOVAL, -1);
 	if (ret == -EPROTONOSUPPORT && take->force) {
 		error("the module is not loaded: who holds the device is not known");
@@ -211,6 +212,7 @@ static int run(struct take *take, char **names, int nr, bool dry_run)
 static const char options_help[] =
 	" -t, --timeout SECONDS  how long to wait, instead of the policy's time\n"
 	" -a, --action ACTION    at the deadline: notify (give up) or sigbus (SIGBUS to holders)\n"
+	"     --detach           should the tool be killed, the removals go on without it\n"
 	" -f, --force            do not ask, unbind at once; this cannot be called off\n"
 	" -d, --driver DRIVER    bind to this driver afterwards\n"
 	" -r, --restore          give to the host's own driver afterwards\n"
@@ -224,6 +226,7 @@ static const char options_help[] =
 static const struct option long_options[] = {
 	{ "timeout", required_argument, NULL, 't' },
 	{ "action", required_argument, NULL, 'a' },
+	{ "detach", no_argument, NULL, 'D' },
 	{ "force", no_argument, NULL, 'f' },
 	{ "driver", required_argument, NULL, 'd' },
 	{ "restore", no_argument, NULL, 'r' },
@@ -247,6 +250,9 @@ static int take_option(struct take *take, int option, bool *dry_run)
 		if (!parse_action(optarg, &take->how.action))
 			return usage_error("'%s' is no action; notify or sigbus", optarg);
 		take->how.has |= VFIOEXT_POLICY_ACTION;
+		return -1;
+	case 'D':
+		take->how.has |= VFIOEXT_POLICY_DETACHED;
 		return -1;
 	case 'f':
 		take->force = true;
@@ -287,7 +293,7 @@ int cmd_unbind(int argc, char **argv)
 	if (optind == argc)
 		return usage_error("a device is needed");
 	if (take.force && take.how.has)
-		return usage_error("--force does not wait: no --timeout, no --action");
+		return usage_error("--force does not wait: no --timeout, no --action, no --detach");
 	if (take.driver && take.restore)
 		return usage_error("either --driver or --restore");
 

@@ -2,6 +2,7 @@
 #include <pwd.h>
 #include <string.h>
 
+#include "host.h"
 #include "vfioext.h"
 
 enum { PID, USER, COMMAND, GROUP_FDS, DEVICE_FDS, MAPPINGS, KVM_FDS, NR };
@@ -62,13 +63,43 @@ static int find_holders(struct vfioext *ctx, const char *what, int *group,
 	return vfioext_device_holders(ctx, info.name, holders);
 }
 
+/* Without the module: what /proc tells, and what it cannot. */
+static int who_by_proc(struct vfioext *ctx, struct table *table, const char *what)
+{
+	struct vfioext_device_info info;
+	struct vfioext_holders holders;
+	unsigned int hidden;
+	int ret, group;
+	size_t i;
+	bool known = vfioext_parse_group(what, &group);
+
+	ret = known ? 0 : vfioext_find_device(ctx, what, &info);
+	if (!ret)
+		ret = proc_holders(known ? NULL : &info, known ? group : info.group, &holders,
+				   &hidden);
+	if (ret)
+		return fail(ctx, ret, "%s", what);
+	for (i = 0; i < holders.nr; i++)
+		put_holder(table, &holders.list[i]);
+	vfioext_holders_release(&holders);
+	error("the module is not loaded, so this is what /proc tells: not the kernel's own users, and not "
+	      "which device is behind a descriptor or a mapping of one; 'modprobe vfioext' loads it");
+	if (hidden)
+		error("%u processes are other users', and only root may look at them", hidden);
+	return EXIT_DONE;
+}
+
 static int who(struct vfioext *ctx, struct table *table, const char *what)
 {
 	struct vfioext_holders holders;
+	struct vfioext_status status;
 	struct vfioext_group group;
 	int ret, id = -1;
 	size_t i;
 
+	vfioext_status(ctx, &status);
+	if (!status.loaded)
+		return who_by_proc(ctx, table, what);
 	ret = find_holders(ctx, what, &id, &holders);
 	if (ret)
 		return fail(ctx, ret, "%s", what);

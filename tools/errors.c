@@ -62,13 +62,6 @@ int help(const char *options)
 	return EXIT_DONE;
 }
 
-void print_log(const char *text, void *data)
-{
-	(void)data;
-	puts(text);
-	fflush(stdout);
-}
-
 struct vfioext *open_context(void)
 {
 	struct vfioext *ctx = NULL;

@@ -1,5 +1,4 @@
 // SPDX-License-Identifier: GPL-2.0-only
-#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -38,38 +37,29 @@ static void print_help(FILE *to)
 		"2 usage, 3 timed out, 130 interrupted.\n");
 }
 
-/* What was printed must have arrived. */
-static int finish(int status)
-{
-	if (fflush(stdout) || ferror(stdout)) {
-		if (errno != EPIPE)
-			error("writing: %s", strerror(errno));
-		return status ? status : EXIT_FAILED;
-	}
-	return status;
-}
-
 int main(int argc, char **argv)
 {
 	size_t i;
 
+	if (!output_begin())
+		return EXIT_FAILED;
 	if (argc < 2) {
 		print_help(stderr);
 		return EXIT_USAGE;
 	}
 	if (!strcmp(argv[1], "-h") || !strcmp(argv[1], "--help") || !strcmp(argv[1], "help")) {
 		print_help(stdout);
-		return finish(EXIT_DONE);
+		return output_finish(EXIT_DONE);
 	}
 	if (!strcmp(argv[1], "-V") || !strcmp(argv[1], "--version")) {
 		puts("vfioext " VERSION);
-		return finish(EXIT_DONE);
+		return output_finish(EXIT_DONE);
 	}
 	for (i = 0; i < NR_COMMANDS; i++) {
 		if (strcmp(argv[1], commands[i].name))
 			continue;
 		current_command = &commands[i];
-		return finish(commands[i].run(argc - 1, argv + 1));
+		return output_finish(commands[i].run(argc - 1, argv + 1));
 	}
 	error("there is no command '%s'", argv[1]);
 	fprintf(stderr, "Try 'vfioext --help'.\n");

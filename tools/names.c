@@ -96,7 +96,7 @@ const char *name_of_state(uint32_t state)
 const char *name_of_outcome(int outcome)
 {
 	return NAME_OF((uint32_t)outcome, "unheld", "let-go", "signaled", "cancelled", "timed-out",
-		       "unloaded");
+		       "unloaded", "abandoned");
 }
 
 const char *name_of_action(uint32_t action)

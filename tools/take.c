@@ -278,6 +278,22 @@ static void stop(struct take *take, struct taken *taken)
 		call_off(take, taken, "called off, still bound", EXIT_INTERRUPTED);
 }
 
+/* Nobody would see what it ends in. What is free already is unbound all the same. */
+static void stop_asking(struct take *take)
+{
+	size_t i;
+
+	for (i = 0; i < take->nr; i++) {
+		struct taken *taken = &take->list[i];
+
+		if (taken->done || taken->unbinding)
+			continue;
+		stop(take, taken);
+		error("%s is called off, still bound: what is printed cannot be written",
+		      taken->info.name);
+	}
+}
+
 /* 130 is told before a failure, and that before a time that ran out. */
 static int worse(int a, int b)
 {
@@ -320,7 +336,9 @@ int take_run(struct take *take)
 			advance(take, &take->list[i]);
 		if (all_done(take))
 			break;
-		if (step(take))
+		if (output_lost())
+			stop_asking(take);
+		if (!all_done(take) && step(take))
 			for (i = 0; i < take->nr; i++)
 				stop(take, &take->list[i]);
 	}

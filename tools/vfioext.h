@@ -52,11 +52,18 @@ int fail(struct vfioext *ctx, int ret, const char *format, ...)
 	__attribute__((format(printf, 3, 4)));
 int usage_error(const char *format, ...) __attribute__((format(printf, 1, 2)));
 int help(const char *options);
-/* A line of what goes on, for a library that has some to tell. */
-void print_log(const char *text, void *data);
 struct vfioext *open_context(void);
 bool parse_ms(const char *text, uint32_t *ms);
 bool parse_action(const char *text, uint32_t *action);
+
+/* output.c */
+bool output_begin(void);
+bool output_lost(void);
+int output_finish(int status);
+void print_log(const char *text, void *data);
+
+/* need.c */
+bool need_module(struct vfioext *ctx);
 
 /* table.c */
 struct column {

@@ -21,7 +21,8 @@ struct vfioext;
  * @sysfs: directory to read instead of /sys, or NULL
  *
  * Works without the module: what comes from sysfs needs no more. The netlink
- * socket is opened by the first call that needs it.
+ * socket is opened by the first call that needs it. The library never loads the module:
+ * calls that need it give -EPROTONOSUPPORT until somebody has.
  *
  * Return: 0, -ENOMEM, or -ENAMETOOLONG if @sysfs is too long.
  */

@@ -13,6 +13,8 @@ extern "C" {
 #define VFIOEXT_POLICY_GRACE 0x2u
 #define VFIOEXT_POLICY_EXTEND_MAX 0x4u
 #define VFIOEXT_POLICY_ACTION 0x8u
+/* Of vfioext_removal_start() alone: the removal outlives the connection that asked for it. */
+#define VFIOEXT_POLICY_DETACHED 0x10u
 
 /**
  * struct vfioext_policy - how removals go about it

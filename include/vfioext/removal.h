@@ -74,6 +74,11 @@ void vfioext_removals_release(struct vfioext_removals *removals);
  *
  * The device stays bound and works. How it goes on and ends is told by events.
  *
+ * The removal belongs to the context's connection to the module. The kernel calls it
+ * off, with outcome abandoned, when the context is freed or its process ends, however it
+ * does, and when an exchange with the module breaks off; unless @how's @has includes
+ * VFIOEXT_POLICY_DETACHED. A child that inherited the connection keeps the removal, too.
+ *
  * Return: 0, -ENODEV if it is not bound to a VFIO driver, -EBUSY if a removal is
  * under way, -EPERM without CAP_NET_ADMIN, -EPROTONOSUPPORT if the module is not
  * loaded, or the error of the netlink socket.

@@ -58,6 +58,8 @@ enum vfioext_state {
  * @VFIOEXT_OUTCOME_CANCELLED: Called off by removal-cancel.
  * @VFIOEXT_OUTCOME_TIMED_OUT: The time ran out and the device is still held.
  * @VFIOEXT_OUTCOME_UNLOADED: The module was unloaded and watches no longer.
+ * @VFIOEXT_OUTCOME_ABANDONED: Called off by the kernel, as the socket that
+ *   asked was closed: its program ended or was killed.
  */
 enum vfioext_outcome {
 	VFIOEXT_OUTCOME_UNHELD,
@@ -66,6 +68,7 @@ enum vfioext_outcome {
 	VFIOEXT_OUTCOME_CANCELLED,
 	VFIOEXT_OUTCOME_TIMED_OUT,
 	VFIOEXT_OUTCOME_UNLOADED,
+	VFIOEXT_OUTCOME_ABANDONED,
 };
 
 /**
@@ -113,6 +116,7 @@ enum {
 	VFIOEXT_A_UNACCOUNTED,
 	VFIOEXT_A_SIGNALED,
 	VFIOEXT_A_KVM_FDS,
+	VFIOEXT_A_DETACHED,
 
 	__VFIOEXT_A_MAX
 };
