@@ -2,6 +2,7 @@
 #ifndef LIBVFIOEXT_LISTENER_H
 #define LIBVFIOEXT_LISTENER_H
 
+#include <limits.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <sys/types.h>
@@ -27,7 +28,7 @@ struct listener {
 	int directory;
 	int lock;
 	int type;
-	char path[sizeof(((struct sockaddr_un *)0)->sun_path)];
+	char path[PATH_MAX];
 	const char *name;
 	dev_t device;
 	ino_t inode;
@@ -37,10 +38,22 @@ struct listener {
 	uint64_t source;
 };
 
+/*
+ * @mode: of the socket
+ * @has_group, @group: the group that it is to belong to
+ * @trust_directory: whoever may write to its directory may replace it
+ */
+struct listener_how {
+	mode_t mode;
+	bool has_group;
+	gid_t group;
+	bool trust_directory;
+};
+
 void listener_init(struct listener *listener);
 /* @type: SOCK_STREAM, SOCK_SEQPACKET. Return: 0, or the errors of vfioext_share_new(). */
-int listener_open(struct vfioext *ctx, struct listener *listener, const char *path, mode_t mode,
-		  int type);
+int listener_open(struct vfioext *ctx, struct listener *listener, const char *path, int type,
+		  const struct listener_how *how);
 void listener_close(struct listener *listener);
 
 #endif

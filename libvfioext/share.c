@@ -106,8 +106,13 @@ static int open_events(struct vfioext_share *share)
 
 static int open_listener(struct vfioext_share *share, struct listener *listener, const char *path)
 {
-	int ret = listener_open(share->ctx, listener, path, share->options.mode,
-				SOCK_SEQPACKET);
+	const struct listener_how how = {
+		.mode = share->options.mode,
+		.has_group = share->options.has_socket_group,
+		.group = share->options.socket_group,
+		.trust_directory = share->options.trust_directory,
+	};
+	int ret = listener_open(share->ctx, listener, path, SOCK_SEQPACKET, &how);
 
 	listener->old = listener == &share->old;
 	listener->source = (uint64_t)(listener->old ? SHARE_FROM_OLD : SHARE_FROM_OWN);

@@ -5,6 +5,7 @@
 #include <limits.h>
 #include <poll.h>
 #include <stdbool.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/time.h>
 #include <time.h>
@@ -49,20 +50,38 @@ static int connect_in_time(int fd, const struct sockaddr_un *address, unsigned i
 	return timeout_ms && fcntl(fd, F_SETFL, O_NONBLOCK) ? -errno : 0;
 }
 
+/*
+ * One that is too long for an address is opened first, and connected to by its descriptor.
+ * @fd: to be closed afterwards, -1 for none
+ */
+static int find_address(const char *path, struct sockaddr_un *address, int *fd)
+{
+	int ret = share_address(path, address);
+
+	*fd = -1;
+	if (ret != -ENAMETOOLONG)
+		return ret;
+	*fd = open(path, O_PATH | O_CLOEXEC);
+	if (*fd < 0)
+		return -errno;
+	snprintf(address->sun_path, sizeof(address->sun_path), "/proc/self/fd/%d", *fd);
+	return 0;
+}
+
 int share_connect_as(const char *path, int type, unsigned int timeout_ms)
 {
 	struct sockaddr_un address;
-	int fd, ret;
+	int fd, found, ret;
 
-	ret = share_address(path, &address);
+	ret = find_address(path, &address, &found);
 	if (ret)
 		return ret;
 	fd = socket(AF_UNIX, type | SOCK_CLOEXEC, 0);
-	if (fd < 0)
-		return -errno;
-	ret = connect_in_time(fd, &address, timeout_ms);
-	if (!ret)
-		return fd;
+	ret = fd < 0 ? -errno : connect_in_time(fd, &address, timeout_ms);
+	if (found >= 0)
+		close(found);
+	if (!ret || fd < 0)
+		return ret ? ret : fd;
 	close(fd);
 	return ret;
 }

@@ -10,6 +10,7 @@
 #define COUNT_MAX 65536
 
 struct reading {
+	const char *vf_token;
 	const char *name;
 	struct place place;
 	unsigned int width;
@@ -67,7 +68,7 @@ static int read_device(struct vfioext *ctx, struct reading *reading)
 	struct vfioext_device *device;
 	int ret;
 
-	ret = vfioext_device_open(ctx, reading->name, NULL, &device);
+	ret = open_device(ctx, reading->name, reading->vf_token, NULL, &device);
 	if (ret == -EBUSY && read_held(reading) == EXIT_DONE)
 		return EXIT_DONE;
 	if (ret)
@@ -99,6 +100,7 @@ int cmd_read(int argc, char **argv)
 		{ "width", required_argument, NULL, 'w' },
 		{ "count", required_argument, NULL, 'c' },
 		{ "json", no_argument, NULL, 'J' },
+		{ "vf-token", required_argument, NULL, 't' },
 		{ "help", no_argument, NULL, 'h' },
 		{ 0 }
 	};
@@ -110,10 +112,13 @@ int cmd_read(int argc, char **argv)
 			return help(" -w, --width BITS      8, 16, 32 (the default) or 64\n"
 				    " -c, --count N         read so many, one after the other\n"
 				    " -J, --json            print JSON\n"
+				    TOKEN_HELP
 				    " -h, --help            print this\n"
 				    PLACE_HELP);
 		if (option == 'J')
 			reading.json = true;
+		else if (option == 't' && !take_token(optarg, &reading.vf_token))
+			return usage_error("'%s' is no VF token, which is a UUID", optarg);
 		else if (option == 'w' && !parse_width(optarg, &reading.width))
 			return usage_error("'%s' is no width: 8, 16, 32 or 64", optarg);
 		else if (option == 'c' && (!parse_number(optarg, &reading.count) ||

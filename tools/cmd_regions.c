@@ -43,7 +43,7 @@ static int regions(struct vfioext *ctx, struct table *table, const char *name)
 	unsigned int i;
 	int ret;
 
-	ret = vfioext_device_open(ctx, name, NULL, &device);
+	ret = open_device(ctx, name, table->vf_token, NULL, &device);
 	if (ret)
 		return fail(ctx, ret, "%s", name);
 	for (i = 0; i < vfioext_device_nr_regions(device); i++)
@@ -57,8 +57,9 @@ int cmd_regions(int argc, char **argv)
 {
 	static const struct table_command command = {
 		.name = "regions",
-		.help = TABLE_HELP "\nColumns: REGION NAME SIZE FLAGS MAP-OFFSET MAP-SIZE\n",
+		.help = TOKEN_HELP TABLE_HELP "\nColumns: REGION NAME SIZE FLAGS MAP-OFFSET MAP-SIZE\n",
 		.wants = "one device",
+		.takes_token = true,
 		.columns = columns,
 		.nr_columns = NR,
 		.defaults = "REGION,NAME,SIZE,FLAGS,MAP-OFFSET,MAP-SIZE",

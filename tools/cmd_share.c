@@ -2,15 +2,14 @@
 /* Hand devices to other processes, in the foreground. */
 #include <errno.h>
 #include <getopt.h>
-#include <grp.h>
 #include <poll.h>
-#include <pwd.h>
 #include <stdlib.h>
 #include <string.h>
 #include <systemd/sd-daemon.h>
 #include <unistd.h>
 #include <vfioext/share.h>
 
+#include "access.h"
 #include "vfioext.h"
 
 #define SOCKET_PATH "/run/vfioext.sock"
@@ -30,42 +29,25 @@ struct sharing {
 	struct vfioext_share_options options;
 	uid_t uids[NAMES_MAX];
 	gid_t gids[NAMES_MAX];
+	struct socket_access access;
 	char dpdk_path[108];
 	const char *attach;
 };
 
-static bool parse_id(const char *text, uint32_t *id)
-{
-	uint64_t number;
-
-	if (!parse_number(text, &number) || number >= UINT32_MAX)
-		return false;
-	*id = (uint32_t)number;
-	return true;
-}
-
 static bool add_user(struct sharing *sharing, const char *name)
 {
-	const struct passwd *user = getpwnam(name);
-	uid_t *uid = &sharing->uids[sharing->options.nr_uids];
-
-	if (sharing->options.nr_uids == NAMES_MAX || (!user && !parse_id(name, uid)))
+	if (sharing->options.nr_uids == NAMES_MAX ||
+	    !parse_user(name, &sharing->uids[sharing->options.nr_uids]))
 		return false;
-	if (user)
-		*uid = user->pw_uid;
 	sharing->options.nr_uids++;
 	return true;
 }
 
 static bool add_group(struct sharing *sharing, const char *name)
 {
-	const struct group *group = getgrnam(name);
-	gid_t *gid = &sharing->gids[sharing->options.nr_gids];
-
-	if (sharing->options.nr_gids == NAMES_MAX || (!group && !parse_id(name, gid)))
+	if (sharing->options.nr_gids == NAMES_MAX ||
+	    !parse_gid(name, &sharing->gids[sharing->options.nr_gids]))
 		return false;
-	if (group)
-		*gid = group->gr_gid;
 	sharing->options.nr_gids++;
 	return true;
 }
@@ -73,16 +55,15 @@ static bool add_group(struct sharing *sharing, const char *name)
 /* All of them in one container. */
 static int open_devices(struct sharing *sharing, char **names)
 {
-	struct vfioext_open how = { 0 };
 	size_t i;
 	int ret;
 
 	ret = vfioext_container_new(sharing->ctx, VFIOEXT_BACKEND_CONTAINER, &sharing->container);
 	if (ret)
 		return fail(sharing->ctx, ret, "sharing");
-	how.container = sharing->container;
 	for (i = 0; names[i]; i++) {
-		ret = vfioext_device_open(sharing->ctx, names[i], &how, &sharing->devices[i].device);
+		ret = open_device(sharing->ctx, names[i], sharing->access.vf_token, sharing->container,
+				  &sharing->devices[i].device);
 		if (ret)
 			return fail(sharing->ctx, ret, "%s", names[i]);
 		sharing->nr++;
@@ -146,10 +127,11 @@ static int begin(struct sharing *sharing)
 
 	if (!ret)
 		ret = vfioext_share_add(sharing->share, sharing->container);
-	if (ret)
-		return fail(sharing->ctx, ret, "%s", sharing->options.path ? sharing->options.path :
-			    sharing->options.dpdk_path);
-	return EXIT_DONE;
+	if (!ret)
+		return EXIT_DONE;
+	fail(sharing->ctx, ret, "sharing");
+	access_hint(&sharing->access, ret);
+	return EXIT_FAILED;
 }
 
 /* A signal from then on leaves no socket behind. */
@@ -184,7 +166,7 @@ static int run(struct sharing *sharing, int nr, char **names)
 	if (sharing->devices && sharing->fds)
 		ret = share(sharing, names);
 	vfioext_share_free(sharing->share);
-	for (i = 0; i < sharing->nr; i++)
+	for (i = 0; sharing->devices && i < sharing->nr; i++)
 		vfioext_device_close(sharing->devices[i].device);
 	vfioext_container_free(sharing->container);
 	free(sharing->fds);
@@ -204,6 +186,8 @@ static int set_dpdk_path(struct sharing *sharing, const char *prefix)
 /* Return: 0, or what to exit with. */
 static int take_option(struct sharing *sharing, struct table_options *table, int option)
 {
+	int ret;
+
 	switch (option) {
 	case 's':
 		sharing->options.path = optarg;
@@ -222,6 +206,9 @@ static int take_option(struct sharing *sharing, struct table_options *table, int
 		sharing->attach = optarg;
 		return EXIT_DONE;
 	default:
+		ret = access_option(&sharing->access, option, optarg);
+		if (ret >= 0)
+			return ret;
 		return table_option(table, option, optarg) ? EXIT_DONE : usage_error(NULL);
 	}
 }
@@ -236,12 +223,16 @@ static int finish_options(struct sharing *sharing, int nr)
 		return usage_error("a device is needed");
 	if (!options->path && !options->dpdk_path)
 		options->path = SOCKET_PATH;
+	/* Who may connect by the socket's group is served, too. */
+	if (sharing->access.has_group && options->nr_gids < NAMES_MAX)
+		sharing->gids[options->nr_gids++] = sharing->access.group;
 	options->uids = sharing->uids;
 	options->gids = sharing->gids;
 	options->log = print_log;
-	/* Who may is known by name then. */
-	if (options->nr_uids || options->nr_gids)
-		options->mode = 0666;
+	options->mode = access_mode(&sharing->access, options->nr_uids || options->nr_gids);
+	options->has_socket_group = sharing->access.has_group;
+	options->socket_group = sharing->access.group;
+	options->trust_directory = sharing->access.trust_directory;
 	return EXIT_DONE;
 }
 
@@ -254,6 +245,7 @@ int cmd_share(int argc, char **argv)
 		{ "allow-user", required_argument, NULL, 'u' },
 		{ "allow-group", required_argument, NULL, 'g' },
 		{ "attach", required_argument, NULL, 'A' },
+		ACCESS_LONG,
 		{ 0 }
 	};
 	struct table_options table = { 0 };
@@ -267,6 +259,7 @@ int cmd_share(int argc, char **argv)
 				    " -p, --dpdk-prefix P   serve secondaries of DPDK 1.7 to 18.02\n"
 				    " -u, --allow-user U    serve this user, too; may be repeated\n"
 				    " -g, --allow-group G   serve members of this group, too\n"
+				    ACCESS_HELP
 				    " -A, --attach PATH     show and try what is shared there\n"
 				    "\nOf what --attach shows:\n" TABLE_HELP);
 		ret = take_option(&sharing, &table, option);

@@ -8,6 +8,7 @@
 #include "vfioext.h"
 
 struct writing {
+	const char *vf_token;
 	const char *name;
 	struct place place;
 	unsigned int width;
@@ -46,7 +47,7 @@ static int write_device(struct vfioext *ctx, const struct writing *writing)
 	struct vfioext_device *device;
 	int ret;
 
-	ret = vfioext_device_open(ctx, writing->name, NULL, &device);
+	ret = open_device(ctx, writing->name, writing->vf_token, NULL, &device);
 	if (ret == -EBUSY)
 		return write_held(ctx, writing);
 	if (ret)
@@ -74,6 +75,7 @@ int cmd_write(int argc, char **argv)
 	static const struct option options[] = {
 		{ "width", required_argument, NULL, 'w' },
 		{ "force", no_argument, NULL, 'f' },
+		{ "vf-token", required_argument, NULL, 't' },
 		{ "help", no_argument, NULL, 'h' },
 		{ 0 }
 	};
@@ -85,10 +87,13 @@ int cmd_write(int argc, char **argv)
 		if (option == 'h')
 			return help(" -w, --width BITS      8, 16, 32 (the default) or 64\n"
 				    " -f, --force           also if somebody else holds the device\n"
+				    TOKEN_HELP
 				    " -h, --help            print this\n"
 				    PLACE_HELP);
 		if (option == 'f')
 			writing.force = true;
+		else if (option == 't' && !take_token(optarg, &writing.vf_token))
+			return usage_error("'%s' is no VF token, which is a UUID", optarg);
 		else if (option == 'w' && !parse_width(optarg, &writing.width))
 			return usage_error("'%s' is no width: 8, 16, 32 or 64", optarg);
 		else if (option == '?')

@@ -17,7 +17,7 @@ static const struct command commands[] = {
 	{ "read", "DEVICE PLACE", "read a register of a device", cmd_read },
 	{ "write", "DEVICE PLACE VALUE", "write a register of a device", cmd_write },
 	{ "share", "DEVICE...", "hand devices to other processes", cmd_share },
-	{ "serve", "[DEVICE]", "serve a device to a VM over vfio-user", cmd_serve },
+	{ "serve", "[DEVICE...]", "serve devices to a VM over vfio-user", cmd_serve },
 };
 
 #define NR_COMMANDS (sizeof(commands) / sizeof(commands[0]))

@@ -192,14 +192,37 @@ int table_end(struct table *table, int status)
 	return status;
 }
 
+/* Return: -1 to go on, or what to exit with. */
+static int command_options(const struct table_command *command, struct table_options *options,
+			   const char **token, int argc, char **argv)
+{
+	static const struct option long_options[] = {
+		TABLE_LONG, { "vf-token", required_argument, NULL, 't' }, { 0 }
+	};
+	int option;
+
+	if (!command->takes_token)
+		return table_options_only(options, argc, argv, command->help);
+	while ((option = getopt_long(argc, argv, TABLE_SHORT, long_options, NULL)) >= 0) {
+		if (option == 'h')
+			return help(command->help);
+		if (option == 't' && !take_token(optarg, token))
+			return usage_error("'%s' is no VF token, which is a UUID", optarg);
+		if (option != 't' && !table_option(options, option, optarg))
+			return usage_error(NULL);
+	}
+	return -1;
+}
+
 int table_run(const struct table_command *command, int argc, char **argv)
 {
 	struct table_options options = { 0 };
+	const char *token = NULL;
 	struct vfioext *ctx;
 	struct table table;
 	int ret;
 
-	ret = table_options_only(&options, argc, argv, command->help);
+	ret = command_options(command, &options, &token, argc, argv);
 	if (ret >= 0)
 		return ret;
 	if (optind + 1 != argc)
@@ -208,6 +231,7 @@ int table_run(const struct table_command *command, int argc, char **argv)
 			  command->defaults);
 	if (ret)
 		return ret;
+	table.vf_token = token;
 	ctx = open_context();
 	ret = ctx ? command->fill(ctx, &table, argv[optind]) : EXIT_FAILED;
 	vfioext_free(ctx);

@@ -62,6 +62,13 @@ bool output_lost(void);
 int output_finish(int status);
 void print_log(const char *text, void *data);
 
+/* token.c */
+#define TOKEN_HELP "     --vf-token UUID   the token that the PF's owner has set\n"
+bool is_token(const char *text);
+bool take_token(const char *text, const char **token);
+int open_device(struct vfioext *ctx, const char *name, const char *token,
+		struct vfioext_container *container, struct vfioext_device **device);
+
 /* need.c */
 bool need_module(struct vfioext *ctx);
 
@@ -101,6 +108,7 @@ struct table {
 	int shown[16];
 	int nr_shown;
 	bool json;
+	const char *vf_token;
 };
 
 bool table_option(struct table_options *options, int option, const char *argument);
@@ -119,6 +127,7 @@ struct table_command {
 	const char *name;
 	const char *help;
 	const char *wants;
+	bool takes_token;
 	const struct column *columns;
 	int nr_columns;
 	const char *defaults;

@@ -35,6 +35,10 @@ typedef void (*vfioext_share_log_fn)(const char *text, void *data);
  * @dpdk_path: where the socket for DPDK 1.7 to 18.02 and vfioext_share_get_group() is
  *	to be, or NULL for none; see vfioext_share_dpdk_path()
  * @mode: of both sockets, 0 for 0600; others than the owner need write permission
+ * @has_socket_group: the sockets are to belong to @socket_group, and not to the caller's
+ * @socket_group: the group; the caller must be a member of it, or root
+ * @trust_directory: make the sockets in a directory that others may write to as well, who
+ *	could replace them with their own and serve the clients in our place
  * @uids: users who are served, besides root and the one who shares
  * @nr_uids: how many
  * @gids: groups whose members are served, too, as their own or as a supplementary one
@@ -49,6 +53,9 @@ struct vfioext_share_options {
 	const char *path;
 	const char *dpdk_path;
 	mode_t mode;
+	bool has_socket_group;
+	gid_t socket_group;
+	bool trust_directory;
 	const uid_t *uids;
 	size_t nr_uids;
 	const gid_t *gids;
@@ -68,12 +75,13 @@ struct vfioext_share_options {
  *
  * A socket that nobody listens on any longer is replaced, at once; one that somebody
  * does is left alone. Beside each socket a file of its name with ".lock" at the end is
- * kept locked. Their directory must be root's or the user's own, and nobody else may
- * write to it unless it is sticky.
+ * kept locked; a file of that name that is no such lock is left alone. Their directory must
+ * be root's or the user's own, and nobody else may write to it unless it is sticky or
+ * @trust_directory is set. A path may be longer than a socket's address.
  *
  * Return: 0; -EINVAL without a path, or with one that is no file's, or other options that
- * cannot be; -ENAMETOOLONG if a path is longer than sockets' may be; -EADDRINUSE if
- * another process has it; -EEXIST if it is no socket; -EPERM if the directory, or the lock
+ * cannot be; -ENAMETOOLONG if a path is longer than files' may be; -EADDRINUSE if
+ * another process has it; -EEXIST if it is no socket, or the lock's name is taken; -EPERM if the directory, or the lock
  * in it, is not to be trusted; -ENOMEM; or the error of the step that vfioext_message()
  * names.
  */

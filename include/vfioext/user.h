@@ -279,6 +279,37 @@ void vfioext_user_device_set_pci(struct vfioext_user_device *device, bool pci);
 int vfioext_user_device_start(struct vfioext_user_device *device, const char *path, mode_t mode);
 
 /**
+ * struct vfioext_user_socket - who may connect to a device's socket
+ * @mode: of the socket, 0 for 0600
+ * @has_group: it is to belong to @group, and not to the caller's
+ * @group: the group; the caller must be a member of it, or root
+ * @trust_directory: make it in a directory that others may write to as well, who could
+ *	replace it with one of their own and serve the clients in our place
+ * @uids: the only users, besides root and the caller's, who are served; NULL for all that
+ *	the mode lets connect
+ * @nr_uids: how many
+ */
+struct vfioext_user_socket {
+	mode_t mode;
+	bool has_group;
+	gid_t group;
+	bool trust_directory;
+	const uid_t *uids;
+	size_t nr_uids;
+};
+
+/**
+ * vfioext_user_device_listen() - vfioext_user_device_start() for certain users
+ * @device: the device
+ * @path: where the socket is to be
+ * @how: who may connect; nothing of it is needed after the call
+ *
+ * Return: as vfioext_user_device_start(), or -ENOMEM.
+ */
+int vfioext_user_device_listen(struct vfioext_user_device *device, const char *path,
+			       const struct vfioext_user_socket *how);
+
+/**
  * vfioext_user_device_attach() - serve the device to a client that is connected already
  * @device: the device
  * @fd: the connected socket, which is the device's from then on

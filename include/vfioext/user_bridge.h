@@ -19,14 +19,19 @@ struct vfioext_user_bridge;
 /**
  * vfioext_user_bridge_new() - serve an open device
  * @server: the server
- * @device: the device, alone in its container, and open for as long as the bridge is
- *	there. It is not to be used otherwise, nor watched.
+ * @device: the device, open for as long as the bridge is there. It is not to be used
+ *	otherwise, nor watched, and nothing else may be in its container but devices of other
+ *	bridges of the same server.
  * @bridge: where it goes
  *
  * Configuration space, BARs and all other regions are the device's own, mapped by the
  * client where the device allows it; its interrupts signal the client's eventfds without
  * this process; DMA goes through the IOMMU to the client's memory, at the addresses that
  * the client says. Memory that the client shares no file of the device cannot reach.
+ *
+ * Functions of one group are served in one container: all bridges of it are made before the
+ * first client comes. They see each other's memory, so they are for one VM; memory that
+ * another function's client has at the same address must be the same part of the same file.
  *
  * A client that maps a region has the device's file: for the host it holds the device, as
  * this process does.

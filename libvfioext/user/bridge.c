@@ -7,33 +7,11 @@
 #include <string.h>
 #include <unistd.h>
 #include <vfioext/config.h>
-#include <vfioext/dma.h>
 #include <vfioext/interrupt.h>
 #include <vfioext/reset.h>
-#include <vfioext/user_bridge.h>
 #include <vfioext/watch.h>
 
-#include "server.h"
-
-/* What the device signals of a kind: copies of the client's eventfds, -1 for none. */
-struct bridged_irq {
-	int *eventfds;
-	unsigned int count;
-};
-
-/*
- * @ops: without a reset if the device has none
- * @unmask: the client's eventfd that unmasks the pin, -1 for none
- * @wanted: the host wants the device back
- */
-struct vfioext_user_bridge {
-	struct vfioext_device *device;
-	struct vfioext_user_device *served;
-	struct vfioext_user_ops ops;
-	struct bridged_irq irqs[VFIOEXT_USER_IRQS_MAX];
-	int unmask;
-	bool wanted;
-};
+#include "bridge.h"
 
 static struct vfioext_region *region_of(const struct vfioext_user_bridge *bridge,
 					unsigned int index, int *ret)
@@ -69,36 +47,6 @@ static int bridge_reset(struct vfioext_user_device *device)
 	const struct vfioext_user_bridge *bridge = vfioext_user_device_data(device);
 
 	return vfioext_device_reset(bridge->device);
-}
-
-/* Without a file there is nothing that an IOMMU could map: firmware, mostly. */
-static int bridge_dma_map(struct vfioext_user_device *device,
-			  const struct vfioext_user_memory *memory)
-{
-	const struct vfioext_user_bridge *bridge = vfioext_user_device_data(device);
-	struct vfioext_container *container = vfioext_device_container(bridge->device);
-	unsigned int flags = VFIOEXT_DMA_FIXED;
-	uint64_t iova = memory->iova;
-	int ret;
-
-	if (!memory->vaddr || vfioext_device_lost(bridge->device))
-		return 0;
-	flags |= memory->flags & VFIOEXT_USER_READ ? VFIOEXT_DMA_READ : 0;
-	flags |= memory->flags & VFIOEXT_USER_WRITE ? VFIOEXT_DMA_WRITE : 0;
-	ret = vfioext_dma_map(container, memory->vaddr, memory->size, flags, &iova);
-	if (ret)
-		device_log(device, "%s", vfioext_message(device->server->ctx));
-	return ret;
-}
-
-static void bridge_dma_unmap(struct vfioext_user_device *device,
-			     const struct vfioext_user_memory *memory)
-{
-	const struct vfioext_user_bridge *bridge = vfioext_user_device_data(device);
-
-	if (memory->vaddr && !vfioext_device_lost(bridge->device))
-		vfioext_dma_unmap(vfioext_device_container(bridge->device), memory->iova,
-				  memory->size);
 }
 
 static void close_eventfds(int *eventfds, unsigned int count)
@@ -341,6 +289,7 @@ int vfioext_user_bridge_new(struct vfioext_user *server, struct vfioext_device *
 		vfioext_user_bridge_free(new);
 		return ret;
 	}
+	bridge_find_several(new);
 	*bridge = new;
 	return 0;
 }

@@ -43,6 +43,7 @@ void vfioext_user_device_free(struct vfioext_user_device *device)
 	user_irqs_free(device);
 	pci_free(device);
 	memory_destroy(&device->memory);
+	free(device->uids);
 	free(device);
 }
 
@@ -110,6 +111,27 @@ static void turn_away(struct vfioext_user_device *device, int error)
 	device_log(device, "a client cannot be served: %s", strerror(error));
 }
 
+/* Is it one of those who are to be served, where the mode lets more connect? */
+static bool is_allowed(const struct vfioext_user_device *device, int fd)
+{
+	socklen_t size = sizeof(struct ucred);
+	struct ucred peer;
+	size_t i;
+
+	if (!device->nr_uids)
+		return true;
+	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &size))
+		return false;
+	if (!peer.uid || peer.uid == geteuid())
+		return true;
+	for (i = 0; i < device->nr_uids; i++)
+		if (device->uids[i] == peer.uid)
+			return true;
+	device_log(device, "process %d of user %u is refused: it is not allowed", peer.pid,
+		   peer.uid);
+	return false;
+}
+
 static void on_listener(struct source *source, uint32_t events)
 {
 	struct vfioext_user_device *device = (struct vfioext_user_device *)source;
@@ -117,21 +139,55 @@ static void on_listener(struct source *source, uint32_t events)
 
 	(void)events;
 	fd = accept4(device->listener.fd, NULL, NULL, SOCK_CLOEXEC);
-	if (fd >= 0)
+	if (fd >= 0 && !is_allowed(device, fd))
+		close(fd);
+	else if (fd >= 0)
 		take_client(device, fd);
 	else if (errno == EMFILE || errno == ENFILE)
 		turn_away(device, errno);
 }
 
+static int copy_uids(struct vfioext_user_device *device, const struct vfioext_user_socket *how)
+{
+	uid_t *uids = NULL;
+
+	if (how->nr_uids) {
+		uids = malloc(how->nr_uids * sizeof(*uids));
+		if (!uids)
+			return -ENOMEM;
+		memcpy(uids, how->uids, how->nr_uids * sizeof(*uids));
+	}
+	free(device->uids);
+	device->uids = uids;
+	device->nr_uids = how->nr_uids;
+	return 0;
+}
+
 int vfioext_user_device_start(struct vfioext_user_device *device, const char *path, mode_t mode)
 {
+	const struct vfioext_user_socket how = { .mode = mode };
+
+	return vfioext_user_device_listen(device, path, &how);
+}
+
+int vfioext_user_device_listen(struct vfioext_user_device *device, const char *path,
+			       const struct vfioext_user_socket *how)
+{
+	const struct listener_how listen = {
+		.mode = how->mode ? how->mode : 0600,
+		.has_group = how->has_group,
+		.group = how->group,
+		.trust_directory = how->trust_directory,
+	};
 	struct vfioext_user *server = device->server;
 	int ret;
 
 	server->ctx->message[0] = '\0';
 	if (device->listener.fd >= 0)
 		return -EALREADY;
-	ret = listener_open(server->ctx, &device->listener, path, mode ? mode : 0600, SOCK_STREAM);
+	ret = copy_uids(device, how);
+	if (!ret)
+		ret = listener_open(server->ctx, &device->listener, path, SOCK_STREAM, &listen);
 	if (ret)
 		return ret;
 	device->source.ready = on_listener;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 /* A loop, and the devices in it. */
 #include <errno.h>
+#include <limits.h>
 #include <fcntl.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -23,7 +24,7 @@
 void device_log(const struct vfioext_user_device *device, const char *format, ...)
 {
 	const struct vfioext_user *server = device->server;
-	char text[256];
+	char text[PATH_MAX + 256];
 	size_t size;
 	va_list args;
 

@@ -36,11 +36,14 @@ struct source {
 	void (*ready)(struct source *source, uint32_t events);
 };
 
+struct bridge_mapping;
+
 /*
  * @wake: eventfd: something is left to be done without input
  * @nobody: eventfd that stands for those that clients took away
  * @spare: a descriptor that is given up to turn a client away when there is no other
  * @events: that were taken; @at_event is the next of @nr_events
+ * @mappings: what bridges of one container have mapped together
  * @only: the session that alone had input lately, @streak times
  * @turns: how often it alone was looked at since
  */
@@ -54,6 +57,7 @@ struct vfioext_user {
 	int nobody;
 	int spare;
 	struct vfioext_user_device *devices;
+	struct bridge_mapping *mappings;
 	struct epoll_event events[EVENTS_MAX];
 	unsigned int at_event;
 	unsigned int nr_events;
@@ -105,6 +109,7 @@ struct user_pci;
 
 /*
  * @listener: where it is served; its fd is -1 if it is not
+ * @uids: the only users who are served, @nr_uids of them; none for all who can connect
  * @session: the client's, or NULL
  * @refused: sessions of others, which only hear that
  * @pci: its configuration space, if the library keeps it
@@ -117,6 +122,8 @@ struct vfioext_user_device {
 	void *data;
 	bool is_pci;
 	struct listener listener;
+	uid_t *uids;
+	size_t nr_uids;
 	struct session *session;
 	struct session *refused;
 	unsigned int nr_refused;

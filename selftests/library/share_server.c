@@ -271,7 +271,7 @@ TEST_F(share, mode)
 TEST_F(share, options)
 {
 	struct vfioext_share_options options = { 0 };
-	char path[200] = "/tmp/";
+	char path[300] = "/tmp/";
 
 	EXPECT_EQ(-EINVAL, vfioext_share_new(self->ctx, &options, &self->share));
 	options.path = "";
@@ -280,7 +280,7 @@ TEST_F(share, options)
 	EXPECT_EQ(-EINVAL, vfioext_share_new(self->ctx, &options, &self->share));
 	options.path = "/tmp/..";
 	EXPECT_EQ(-EINVAL, vfioext_share_new(self->ctx, &options, &self->share));
-	memset(path + 5, 'a', 150);
+	memset(path + 5, 'a', 251);
 	options.path = path;
 	EXPECT_EQ(-ENAMETOOLONG, vfioext_share_new(self->ctx, &options, &self->share));
 	options.path = "/nonexistent/share";

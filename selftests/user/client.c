@@ -71,13 +71,13 @@ TEST_F(client, one_client_at_a_time)
 TEST_F(client, nobody_listens)
 {
 	struct vfioext_device *device;
-	char name[200] = "user:", path[80];
+	char name[300] = "user:", path[80];
 	struct sockaddr_un address = { .sun_family = AF_UNIX };
 	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
 
 	EXPECT_EQ(-ENOENT, vfioext_device_open(self->ctx, "user:/tmp/vfioext-none", NULL, &device));
 	EXPECT_EQ(-EINVAL, vfioext_device_open(self->ctx, name, NULL, &device));
-	memset(name + 5, 'x', 190);
+	memset(name + 5, 'x', 256);
 	EXPECT_EQ(-ENAMETOOLONG, vfioext_device_open(self->ctx, name, NULL, &device));
 	snprintf(path, sizeof(path), "/tmp/vfioext-deaf-%d.sock", getpid());
 	strcpy(address.sun_path, path);
