@@ -77,7 +77,7 @@ help:
 	@echo 'make clean'
 
 .PHONY: modules user tests setup setup-demo kernel sources
-all: modules user tests
+all: setup modules user tests
 
 setup:
 	@scripts/setup check
