@@ -317,8 +317,9 @@ static int run(struct unbind *unbind, const char *name, const struct vfioext_pol
 		      unbind->info.driver);
 		return EXIT_FAILED;
 	}
-	need_module(unbind->ctx);
-	ret = vfioext_events_open(&unbind->events, VFIOEXT_EVENTS_REMOVAL, -1);
+	ret = -EPROTONOSUPPORT;
+	if (need_module(unbind->ctx))
+		ret = vfioext_events_open(&unbind->events, VFIOEXT_EVENTS_REMOVAL, -1);
 	if (ret == -EPROTONOSUPPORT && force) {
 		error("the module is not loaded: who holds the device is not known");
 		return do_unbind(unbind);
