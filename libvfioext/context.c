@@ -30,6 +30,11 @@ void vfioext_free(struct vfioext *ctx)
 	free(ctx);
 }
 
+void vfioext_never_load(struct vfioext *ctx)
+{
+	ctx->never_load = true;
+}
+
 const char *vfioext_message(const struct vfioext *ctx)
 {
 	return ctx->message;

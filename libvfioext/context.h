@@ -13,6 +13,7 @@ _Static_assert(sizeof(off_t) == 8, "build with -D_FILE_OFFSET_BITS=64");
 #define SYSFS_SIZE 256
 
 /*
+ * @never_load: the module is not to be loaded by asking for it
  * @iommufd: of /dev/iommu: one for all address spaces, as devices only move within it
  * @address_spaces: how many there are; the last one closes it
  */
@@ -20,6 +21,7 @@ struct vfioext {
 	char sysfs[SYSFS_SIZE];
 	char message[512];
 	struct netlink netlink;
+	bool never_load;
 	int iommufd;
 	unsigned int address_spaces;
 };

@@ -79,8 +79,6 @@ static int on_done(const struct nlmsghdr *header, void *data)
 
 	if (mnl_nlmsg_get_payload_len(header) >= sizeof(error))
 		memcpy(&error, mnl_nlmsg_get_payload(header), sizeof(error));
-	if (header->nlmsg_flags & NLM_F_DUMP_INTR)
-		exchange->interrupted = true;
 	exchange->ended = true;
 	take_message(exchange->ctx, header, sizeof(error));
 	if (error >= 0)
@@ -104,6 +102,24 @@ static mnl_cb_t control_callbacks[NLMSG_MIN_TYPE] = {
 	[NLMSG_OVERRUN] = on_ignored,
 };
 
+/*
+ * libmnl gives up in the middle of a dump that was overtaken by a change. What is left of it
+ * would have to be thrown away with the socket, and with the socket goes what was asked for
+ * over it: so the mark is noted here, and taken away.
+ */
+static void note_interruption(char *buffer, ssize_t len, struct exchange *exchange)
+{
+	struct nlmsghdr *header = (struct nlmsghdr *)buffer;
+	int left = (int)len;
+
+	for (; mnl_nlmsg_ok(header, left); header = mnl_nlmsg_next(header, &left)) {
+		if (!(header->nlmsg_flags & NLM_F_DUMP_INTR))
+			continue;
+		exchange->interrupted = true;
+		header->nlmsg_flags &= (uint16_t)~NLM_F_DUMP_INTR;
+	}
+}
+
 /* Send a request and run the callback on its answers until the last. */
 static int exchange_run(struct netlink *netlink, struct nlmsghdr *request, mnl_cb_t fn,
 			struct exchange *exchange)
@@ -122,6 +138,7 @@ static int exchange_run(struct netlink *netlink, struct nlmsghdr *request, mnl_c
 			continue;
 		if (len < 0)
 			return -errno;
+		note_interruption(netlink->buffer, len, exchange);
 		ret = mnl_cb_run2(netlink->buffer, len, request->nlmsg_seq, port, fn, exchange,
 				  control_callbacks, NLMSG_MIN_TYPE);
 	} while (len < 0 || ret > MNL_CB_STOP);
@@ -201,16 +218,14 @@ static int take_family(const struct nlmsghdr *header, void *data)
 	return MNL_CB_ERROR;
 }
 
-/*
- * Asking for a family that is not there has the kernel load its module, for anybody. That is
- * for who administers the host to do, so it is not asked then. Where /sys is not mounted
- * only asking tells.
- */
-static bool module_missing(void)
+/* Where /sys is not mounted only asking tells. */
+bool netlink_may_open(const struct vfioext *ctx)
 {
-	return access("/sys/module/vfioext", F_OK) && !access("/sys/module", F_OK);
+	return !ctx->never_load || !access("/sys/module/vfioext", F_OK) ||
+	       access("/sys/module", F_OK);
 }
 
+/* Asking for the family has the kernel load the module, whoever asks. */
 static int find_family(struct netlink *netlink)
 {
 	struct exchange exchange = { .data = netlink };
@@ -233,8 +248,6 @@ int netlink_open(struct netlink *netlink)
 {
 	int on = 1, ret;
 
-	if (module_missing())
-		return -EPROTONOSUPPORT;
 	netlink->socket = mnl_socket_open2(NETLINK_GENERIC, SOCK_CLOEXEC);
 	if (!netlink->socket)
 		return -errno;
@@ -366,8 +379,6 @@ static int on_answer(const struct nlmsghdr *header, void *data)
 	struct attributes attributes;
 	int ret;
 
-	if (header->nlmsg_flags & NLM_F_DUMP_INTR)
-		exchange->interrupted = true;
 	ret = attributes_parse(header, &attributes);
 	if (!ret && exchange->fn)
 		ret = exchange->fn(&attributes, exchange->data);
@@ -387,7 +398,7 @@ static int run_once(struct vfioext *ctx, struct request *request, struct exchang
 	int ret;
 
 	if (!ctx->netlink.socket) {
-		ret = netlink_open(&ctx->netlink);
+		ret = netlink_may_open(ctx) ? netlink_open(&ctx->netlink) : -EPROTONOSUPPORT;
 		if (ret == -EPROTONOSUPPORT)
 			return context_fail(ctx, ret,
 					    "the module is not loaded; 'modprobe vfioext' loads it");

@@ -36,6 +36,7 @@ struct attributes {
 /* Return: 0 to go on, or an error. */
 typedef int (*answer_fn)(const struct attributes *attributes, void *data);
 
+bool netlink_may_open(const struct vfioext *ctx);
 int netlink_open(struct netlink *netlink);
 void netlink_close(struct netlink *netlink);
 int netlink_learn_family(struct netlink *netlink, const struct nlmsghdr *header);

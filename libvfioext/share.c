@@ -93,7 +93,9 @@ static int open_files(struct vfioext_share *share)
 /* Without the module nobody tells of removals, and there is nothing to pass on. */
 static int open_events(struct vfioext_share *share)
 {
-	int ret = vfioext_events_open(&share->events, VFIOEXT_EVENTS_REMOVAL, -1);
+	int ret = netlink_may_open(share->ctx) ?
+		  vfioext_events_open(&share->events, VFIOEXT_EVENTS_REMOVAL, -1) :
+		  -EPROTONOSUPPORT;
 
 	if (ret) {
 		share->events = NULL;

@@ -41,9 +41,11 @@ static int poll_for(struct watch *watch, int fd)
 }
 
 /* Without the module the request interrupt is all there is. */
-static int watch_events(struct watch *watch)
+static int watch_events(const struct vfioext *ctx, struct watch *watch)
 {
-	int ret = vfioext_events_open(&watch->events, VFIOEXT_EVENTS_REMOVAL, -1);
+	int ret = netlink_may_open(ctx) ?
+		  vfioext_events_open(&watch->events, VFIOEXT_EVENTS_REMOVAL, -1) :
+		  -EPROTONOSUPPORT;
 
 	if (ret == -EPROTONOSUPPORT) {
 		watch->events = NULL;
@@ -87,7 +89,7 @@ static int begin(struct vfioext_device *device, struct watch *watch)
 	watch->epoll = epoll_create1(EPOLL_CLOEXEC);
 	if (watch->epoll < 0)
 		return -errno;
-	ret = device->remote ? watch_server(device->remote, watch) : watch_events(watch);
+	ret = device->remote ? watch_server(device->remote, watch) : watch_events(device->ctx, watch);
 	return ret ? ret : watch_request(device, watch);
 }
 

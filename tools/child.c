@@ -66,6 +66,7 @@ static int run(struct vfioext *ctx, child_fn fn, const void *data, int message_f
 	ret = vfioext_new(&ctx, NULL);
 	if (ret)
 		return ret;
+	vfioext_never_load(ctx);
 	ret = fn(ctx, data);
 	message = vfioext_message(ctx);
 	if (ret)

@@ -194,9 +194,10 @@ static int monitor_events(struct monitor *monitor)
 	monitor->ctx = open_context();
 	if (!monitor->ctx)
 		return EXIT_FAILED;
-	need_module(monitor->ctx);
-	ret = vfioext_events_open(&monitor->events, VFIOEXT_EVENTS_REMOVAL | VFIOEXT_EVENTS_GROUP,
-				  -1);
+	ret = -EPROTONOSUPPORT;
+	if (need_module(monitor->ctx))
+		ret = vfioext_events_open(&monitor->events,
+					  VFIOEXT_EVENTS_REMOVAL | VFIOEXT_EVENTS_GROUP, -1);
 	if (ret == -EPROTONOSUPPORT)
 		error("the module is not loaded, so there are no events; 'modprobe vfioext' loads it");
 	else if (ret)

@@ -151,8 +151,9 @@ static int subscribe(struct take *take)
 
 	if (!has_vfio(take))
 		return EXIT_DONE;
-	need_module(take->ctx);
-	ret = vfioext_events_open(&take->events, VFIOEXT_EVENTS_REMOVAL, -1);
+	ret = -EPROTONOSUPPORT;
+	if (need_module(take->ctx))
+		ret = vfioext_events_open(&take->events, VFIOEXT_EVENTS_REMOVAL, -1);
 	if (ret == -EPROTONOSUPPORT && take->force) {
 		error("the module is not loaded: who holds the device is not known");
 		return EXIT_DONE;

@@ -69,6 +69,8 @@ struct vfioext *open_context(void)
 
 	if (ret)
 		error("%s", strerror(-ret));
+	else
+		vfioext_never_load(ctx);
 	return ctx;
 }
 

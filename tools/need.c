@@ -2,7 +2,7 @@
 /*
  * The one rule for our module: a command that cannot do its work without it has it loaded,
  * as an administrator would, and says so. Who only looks never loads it, and nor does the
- * library.
+ * library for it.
  */
 #include "vfioext.h"
 

@@ -21,8 +21,7 @@ struct vfioext;
  * @sysfs: directory to read instead of /sys, or NULL
  *
  * Works without the module: what comes from sysfs needs no more. The netlink
- * socket is opened by the first call that needs it. The library never loads the module:
- * calls that need it give -EPROTONOSUPPORT until somebody has.
+ * socket is opened by the first call that needs it.
  *
  * Return: 0, -ENOMEM, or -ENAMETOOLONG if @sysfs is too long.
  */
@@ -33,6 +32,16 @@ int vfioext_new(struct vfioext **ctx, const char *sysfs);
  * @ctx: the context, or NULL
  */
 void vfioext_free(struct vfioext *ctx);
+
+/**
+ * vfioext_never_load() - do without the module where it is not loaded
+ * @ctx: the context
+ *
+ * The kernel loads the module for whoever first asks for it, which a program that only looks
+ * does not want: from then on calls with @ctx and its devices give -EPROTONOSUPPORT instead,
+ * until somebody else has loaded it. vfioext_events_open() has no context, and loads.
+ */
+void vfioext_never_load(struct vfioext *ctx);
 
 /**
  * vfioext_message() - what the last failed call has to say
