@@ -105,19 +105,21 @@ static mnl_cb_t control_callbacks[NLMSG_MIN_TYPE] = {
 /*
  * libmnl gives up in the middle of a dump that was overtaken by a change. What is left of it
  * would have to be thrown away with the socket, and with the socket goes what was asked for
- * over it: so the mark is noted here, and taken away.
+ * over it: so the mark is taken away. Return: whether there was one.
  */
-static void note_interruption(char *buffer, ssize_t len, struct exchange *exchange)
+bool netlink_take_interruption(void *buffer, size_t size)
 {
-	struct nlmsghdr *header = (struct nlmsghdr *)buffer;
-	int left = (int)len;
+	struct nlmsghdr *header = buffer;
+	bool interrupted = false;
+	int left = (int)size;
 
 	for (; mnl_nlmsg_ok(header, left); header = mnl_nlmsg_next(header, &left)) {
 		if (!(header->nlmsg_flags & NLM_F_DUMP_INTR))
 			continue;
-		exchange->interrupted = true;
+		interrupted = true;
 		header->nlmsg_flags &= (uint16_t)~NLM_F_DUMP_INTR;
 	}
+	return interrupted;
 }
 
 /* Send a request and run the callback on its answers until the last. */
@@ -138,7 +140,8 @@ static int exchange_run(struct netlink *netlink, struct nlmsghdr *request, mnl_c
 			continue;
 		if (len < 0)
 			return -errno;
-		note_interruption(netlink->buffer, len, exchange);
+		if (netlink_take_interruption(netlink->buffer, (size_t)len))
+			exchange->interrupted = true;
 		ret = mnl_cb_run2(netlink->buffer, len, request->nlmsg_seq, port, fn, exchange,
 				  control_callbacks, NLMSG_MIN_TYPE);
 	} while (len < 0 || ret > MNL_CB_STOP);

@@ -37,6 +37,7 @@ struct attributes {
 typedef int (*answer_fn)(const struct attributes *attributes, void *data);
 
 bool netlink_may_open(const struct vfioext *ctx);
+bool netlink_take_interruption(void *buffer, size_t size);
 int netlink_open(struct netlink *netlink);
 void netlink_close(struct netlink *netlink);
 int netlink_learn_family(struct netlink *netlink, const struct nlmsghdr *header);

@@ -74,6 +74,25 @@ TEST_F(answers, too_short)
 	EXPECT_EQ(-EBADMSG, attributes_parse(self->header, &self->attributes));
 }
 
+/* libmnl would stop at the mark, and leave the rest unread. */
+TEST_F(answers, interrupted_dump)
+{
+	char buffer[256] __attribute__((aligned(NLMSG_ALIGNTO))) = { 0 };
+	struct nlmsghdr *one = mnl_nlmsg_put_header(buffer);
+	struct nlmsghdr *two = mnl_nlmsg_put_header(buffer + NLMSG_HDRLEN);
+
+	one->nlmsg_flags = NLM_F_MULTI;
+	two->nlmsg_flags = NLM_F_MULTI;
+	EXPECT_FALSE(netlink_take_interruption(buffer, 2 * NLMSG_HDRLEN));
+	two->nlmsg_flags |= NLM_F_DUMP_INTR;
+	/* One that is cut is libmnl's to refuse. */
+	EXPECT_FALSE(netlink_take_interruption(buffer, 2 * NLMSG_HDRLEN - 1));
+	EXPECT_TRUE(netlink_take_interruption(buffer, 2 * NLMSG_HDRLEN));
+	EXPECT_EQ(NLM_F_MULTI, two->nlmsg_flags);
+	EXPECT_EQ(NLM_F_MULTI, one->nlmsg_flags);
+	EXPECT_FALSE(netlink_take_interruption(buffer, 2 * NLMSG_HDRLEN));
+}
+
 TEST_F(answers, wrong_width)
 {
 	mnl_attr_put_u8(self->header, VFIOEXT_A_REMOVAL_ID, 7);

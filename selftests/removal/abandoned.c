@@ -287,32 +287,6 @@ TEST_F(abandoned, taken_over)
 	EXPECT_EQ(id, self->event.removal.id);
 }
 
-/* Other devices come and go while who asked reads lists, which the kernel breaks off then. */
-TEST_F_TIMEOUT(abandoned, reads_while_lists_change, 120)
-{
-	struct vfioext_removals removals;
-	uint32_t id, other;
-	pid_t pid;
-	int i;
-
-	bind_device(EDU2);
-	ASSERT_EQ(0, start(self->ctx, 0, &id));
-	pid = fork();
-	if (!pid) {
-		struct vfioext *ctx = test_context();
-
-		for (;;)
-			vfioext_removal_start(ctx, EDU2, NULL, &other);
-	}
-	for (i = 0; i < 2000; i++) {
-		if (!vfioext_removals_get(self->ctx, &removals))
-			vfioext_removals_release(&removals);
-	}
-	kill(pid, SIGKILL);
-	waitpid(pid, NULL, 0);
-	EXPECT_EQ(0, vfioext_removal_cancel(self->ctx, id));
-}
-
 /* One after the other asks and is killed at once: nothing of them is left. */
 TEST_F_TIMEOUT(abandoned, many_killed, 120)
 {
