@@ -5,6 +5,12 @@ MAKEFLAGS += --no-print-directory
 # Other makes have our variables from the environment, where nothing expands them again.
 MAKEOVERRIDES =
 
+# A command is for the shell of a VM, which alone expands what is in it: it comes first, as make 4.4
+# gives what is exported to the shell functions below, too.
+ifdef CMD
+override CMD := $(value CMD)
+endif
+
 BUILD ?= $(CURDIR)/build
 DESTDIR ?=
 ifndef KDIR
@@ -41,10 +47,6 @@ ifndef KERNEL
 KERNEL := $(firstword $(ask))
 endif
 
-# A command is for the shell of a VM, which alone expands what is in it.
-ifdef CMD
-override CMD := $(value CMD)
-endif
 export KERNEL BUILD DESTDIR KDIR CMD V WERROR
 
 cache := $(wordlist 2,2,$(ask))
