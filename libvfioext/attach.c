@@ -151,7 +151,8 @@ int vfioext_detach(struct vfioext_attachment *attachment)
 	if (!attachment)
 		return 0;
 	if (attachment->container) {
-		if (attachment->container->devices)
+		/* By others than the attachment, which are devices. */
+		if (attachment->container->held > 1)
 			return -EBUSY;
 		container_unhold(attachment->container);
 		vfioext_container_free(attachment->container);

@@ -49,9 +49,9 @@ int attach_finish(struct vfioext_attachment *attachment)
 		return -ENOMEM;
 	for (i = 0; i < attachment->ranges.nr; i++)
 		at = cut_range(&cut, ranges[i], attachment->maps.list, at, attachment->maps.nr);
+	container->own_ranges = cut.ranges;
 	container->ranges = cut.ranges;
-	container->limits.ranges = cut.ranges;
-	container->limits.nr_ranges = cut.nr;
+	container->nr_ranges = cut.nr;
 	/* The primary's IOMMU is there: no device need be opened to map. */
 	if (attachment->nr_groups) {
 		container->ready = true;

@@ -90,13 +90,6 @@ static void close_iommufd(struct vfioext_container *container)
 		close(container->fd);
 }
 
-/* Nothing of the kernel's is behind it. */
-static int open_files(struct vfioext_container *container)
-{
-	container->files = mappings_new();
-	return container->files ? 0 : -ENOMEM;
-}
-
 struct vfioext_container *container_alloc(struct vfioext *ctx, enum vfioext_backend backend)
 {
 	struct vfioext_container *container = calloc(1, sizeof(*container));
@@ -109,7 +102,8 @@ struct vfioext_container *container_alloc(struct vfioext *ctx, enum vfioext_back
 	container->backend = backend;
 	container->fd = -1;
 	container->mappings = mappings_new();
-	if (!container->mappings) {
+	container->allocated = mappings_new();
+	if (!container->mappings || !container->allocated) {
 		vfioext_container_free(container);
 		return NULL;
 	}
@@ -131,9 +125,7 @@ int vfioext_container_new(struct vfioext *ctx, enum vfioext_backend backend,
 		return -ENOMEM;
 	if (backend == VFIOEXT_BACKEND_IOMMUFD)
 		ret = open_iommufd(ctx, new);
-	else if (backend == VFIOEXT_BACKEND_USER)
-		ret = open_files(new);
-	else
+	else if (backend != VFIOEXT_BACKEND_USER)
 		ret = open_container(ctx, new);
 	if (ret) {
 		vfioext_container_free(new);
@@ -160,9 +152,14 @@ static void free_groups(struct vfioext_container *container)
 
 int vfioext_container_free(struct vfioext_container *container)
 {
+	bool held;
+
 	if (!container)
 		return 0;
-	if (container->devices || container->held)
+	pthread_mutex_lock(&container->lock);
+	held = container->held;
+	pthread_mutex_unlock(&container->lock);
+	if (held)
 		return -EBUSY;
 	/* Closing it does not, while others have it open. */
 	if (container->shared || container->lent)
@@ -172,12 +169,10 @@ int vfioext_container_free(struct vfioext_container *container)
 		close_iommufd(container);
 	else if (container->fd >= 0)
 		close(container->fd);
-	remote_free_files(container);
-	if (container->registered)
-		mappings_free(container->registered);
-	if (container->mappings)
-		mappings_free(container->mappings);
-	free(container->ranges);
+	allocations_forget(container);
+	mappings_free(container->registered);
+	mappings_free(container->mappings);
+	free(container->own_ranges);
 	pthread_mutex_destroy(&container->groups_lock);
 	pthread_mutex_destroy(&container->lock);
 	free(container);
@@ -186,20 +181,31 @@ int vfioext_container_free(struct vfioext_container *container)
 
 void container_hold(struct vfioext_container *container)
 {
+	pthread_mutex_lock(&container->lock);
 	container->held++;
+	pthread_mutex_unlock(&container->lock);
 }
 
 void container_unhold(struct vfioext_container *container)
 {
-	if (!--container->held && container->orphaned)
+	bool unused;
+
+	pthread_mutex_lock(&container->lock);
+	unused = !--container->held && container->orphaned;
+	pthread_mutex_unlock(&container->lock);
+	if (unused)
 		vfioext_container_free(container);
 }
 
 void container_release(struct vfioext_container *container)
 {
-	if (container->held)
-		container->orphaned = true;
-	else
+	bool unused;
+
+	pthread_mutex_lock(&container->lock);
+	container->orphaned = true;
+	unused = !container->held;
+	pthread_mutex_unlock(&container->lock);
+	if (unused)
 		vfioext_container_free(container);
 }
 
@@ -493,6 +499,17 @@ static int add(struct vfioext_container *container, struct vfioext_device *devic
 	}
 }
 
+void container_adopt_device(struct vfioext_container *container, struct vfioext_device *device)
+{
+	struct vfioext_container *before = device->container;
+
+	container_hold(container);
+	device->container = container;
+	device->joined = true;
+	if (before)
+		container_unhold(before);
+}
+
 /* Open a device in a container. */
 int container_add_device(struct vfioext_container *container, struct vfioext_device *device)
 {
@@ -503,15 +520,13 @@ int container_add_device(struct vfioext_container *container, struct vfioext_dev
 		return ret;
 	pthread_mutex_lock(&container->lock);
 	ret = add(container, device);
-	if (!ret) {
-		device->container = container;
-		container->devices++;
-		if (!container->ready) {
-			container->ready = true;
-			dma_begin(container);
-		}
+	if (!ret && !container->ready) {
+		container->ready = true;
+		dma_begin(container);
 	}
 	pthread_mutex_unlock(&container->lock);
+	if (!ret)
+		container_adopt_device(container, device);
 	return ret;
 }
 
@@ -560,8 +575,7 @@ void container_remove_device(struct vfioext_device *device)
 	if (device->group)
 		remove_group(container, device->group);
 	device->group = NULL;
-	device->container = NULL;
-	container->devices--;
+	device->joined = false;
 	pthread_mutex_unlock(&container->lock);
 }
 
@@ -578,19 +592,12 @@ int container_move_device(struct vfioext_device *device, struct vfioext_containe
 				    "so of different openings of /dev/iommu");
 	pthread_mutex_lock(&to->lock);
 	ret = attach_iommufd(to, device);
-	if (!ret) {
-		to->devices++;
-		if (!to->ready) {
-			to->ready = true;
-			dma_begin(to);
-		}
-		device->container = to;
+	if (!ret && !to->ready) {
+		to->ready = true;
+		dma_begin(to);
 	}
 	pthread_mutex_unlock(&to->lock);
-	if (ret)
-		return ret;
-	pthread_mutex_lock(&from->lock);
-	from->devices--;
-	pthread_mutex_unlock(&from->lock);
-	return 0;
+	if (!ret)
+		container_adopt_device(to, device);
+	return ret;
 }

@@ -30,32 +30,33 @@ struct group {
 /*
  * @fd: of /dev/vfio/vfio, or /dev/iommu
  * @ioas: iommufd's number of the address space
- * @devices: how many are open in it
- * @remotes: they are, where other processes serve them
- * @files: memory that is in files, by its address in the place of IOVAs; the file is in the
- *	place of flags. NULL if the kernel maps memory.
+ * @remotes: the devices in it, where other processes serve them
+ * @allocated: what vfioext_dma_alloc() gave, mapped or not; see allocation.c
  * @registered: memory that is registered with POWER's IOMMU, by its address in the place of
  *	IOVAs, and in that of flags how many mappings need it. NULL if the IOMMU is another.
  * @windows: where that IOMMU maps, in ascending order
  * @ready: a device is in it, and so it has an IOMMU and @limits are known
- * @held: by shares that hand it out, or by the attachment that it came with: it is not
- *	freed meanwhile
+ * @held: how many need it: devices, from when they are opened in it until they are closed,
+ *	lost or not; shares that hand it out; the attachment that it came with. It is not
+ *	freed meanwhile.
  * @orphaned: the device whose own it was is closed: who holds it last frees it
  * @shared: it is another process's, which set it up and has mappings in it
  * @lent: it was handed out once, and others may have mappings in it
- * @lock: protects groups, limits, and every change of @mappings
+ * @lock: protects groups, limits, @held, @orphaned, @lent, and every change of @mappings
  * @groups_lock: taken, too, to change @groups; for those who cannot wait for the kernel
  *	to map memory
  * @mappings: what is mapped; readers take no lock
+ * @limits: what is mapped is not counted in it
+ * @ranges: where the IOMMU maps, @nr_ranges of them
+ * @own_ranges: they, where they are to be freed
  */
 struct vfioext_container {
 	struct vfioext *ctx;
 	enum vfioext_backend backend;
 	int fd;
 	uint32_t ioas;
-	unsigned int devices;
 	struct vfioext_device *remotes;
-	struct mappings *files;
+	struct mappings *allocated;
 	struct mappings *registered;
 	struct vfioext_iova_range windows[SPAPR_WINDOWS];
 	size_t nr_windows;
@@ -69,14 +70,22 @@ struct vfioext_container {
 	struct group *groups;
 	struct mappings *mappings;
 	struct vfioext_dma_limits limits;
-	struct vfioext_iova_range *ranges;
+	const struct vfioext_iova_range *ranges;
+	size_t nr_ranges;
+	struct vfioext_iova_range *own_ranges;
 	bool tracked;
 };
 
-/* container.c: the device has its info, and on success its fd and its container. */
+/*
+ * container.c: the device has its info, and on success its fd and its container. That stays the
+ * device's when it is removed, until it is closed or added to another.
+ */
 int container_add_device(struct vfioext_container *container, struct vfioext_device *device);
 void container_remove_device(struct vfioext_device *device);
 int container_move_device(struct vfioext_device *device, struct vfioext_container *to);
+
+/* The device is in it from now on, and not in the one before. No lock is held. */
+void container_adopt_device(struct vfioext_container *container, struct vfioext_device *device);
 
 /* Keep it from being freed, and no longer. */
 void container_hold(struct vfioext_container *container);
@@ -98,5 +107,14 @@ int dma_unmap_own(struct vfioext_container *container);
 /* dma.c: what the IOMMU can do, once there is one; forget it when the last device leaves. */
 void dma_begin(struct vfioext_container *container);
 void dma_end(struct vfioext_container *container);
+
+/* The smallest page of the IOMMU, or the host's if that is larger. */
+uint64_t dma_page_size(const struct vfioext_container *container);
+
+/* vfioext_dma_unmap(); the container's lock is held. */
+int dma_unmap_locked(struct vfioext_container *container, uint64_t iova, uint64_t size);
+
+/* allocation.c: forget what was allocated and is not freed: the memory stays. */
+void allocations_forget(struct vfioext_container *container);
 
 #endif

@@ -37,14 +37,16 @@ static int take_container(struct vfioext_device *device, const struct vfioext_op
 			  struct vfioext_container **container)
 {
 	enum vfioext_backend backend = how ? how->backend : VFIOEXT_BACKEND_ANY;
+	int ret;
 
 	*container = how ? how->container : NULL;
 	if (*container)
 		return 0;
 	if (device->remote && backend == VFIOEXT_BACKEND_ANY)
 		backend = VFIOEXT_BACKEND_USER;
-	device->own = true;
-	return vfioext_container_new(device->ctx, backend, container);
+	ret = vfioext_container_new(device->ctx, backend, &device->own);
+	*container = device->own;
+	return ret;
 }
 
 static int open_in_container(struct vfioext_device *device, const struct vfioext_open *how)
@@ -56,11 +58,8 @@ static int open_in_container(struct vfioext_device *device, const struct vfioext
 	if (ret)
 		return ret;
 	ret = container_add_device(container, device);
-	if (ret) {
-		if (device->own)
-			container_release(container);
+	if (ret)
 		return ret;
-	}
 	ret = read_info(device);
 	return !ret && device->pci ? config_begin(device) : ret;
 }
@@ -121,16 +120,19 @@ int vfioext_device_open(struct vfioext *ctx, const char *name, const struct vfio
 	return 0;
 }
 
-/* The kernel's part of it: what is left is memory. */
 void device_detach(struct vfioext_device *device)
 {
-	struct vfioext_container *container = device->container;
+	if (device->joined)
+		container_remove_device(device);
+}
 
-	if (!container)
-		return;
-	container_remove_device(device);
+/* Only now: whoever had the device may have to give memory back that he allocated in them. */
+static void release_containers(struct vfioext_device *device)
+{
+	if (device->container)
+		container_unhold(device->container);
 	if (device->own)
-		container_release(container);
+		container_release(device->own);
 }
 
 /* Others may have it open as well. The kernel stops its DMA when the last one closes it. */
@@ -154,6 +156,7 @@ void vfioext_device_close(struct vfioext_device *device)
 	regions_free(device);
 	device_detach(device);
 	remote_close(device);
+	release_containers(device);
 	if (device->fd >= 0)
 		close(device->fd);
 	free(device->regions);
@@ -176,12 +179,8 @@ static int reopen_in(struct vfioext_device *device, struct vfioext_container *co
 	irqs_free(device);
 	container_remove_device(device);
 	ret = container_add_device(container, device);
-	if (ret && container_add_device(from, device)) {
+	if (ret && container_add_device(from, device))
 		atomic_store(&device->lost, true);
-		if (device->own)
-			container_release(from);
-		device->own = false;
-	}
 	return ret;
 }
 
@@ -193,7 +192,6 @@ static bool shares_group(const struct vfioext_device *device)
 int vfioext_device_move(struct vfioext_device *device, struct vfioext_container *container)
 {
 	struct vfioext_container *from = device->container;
-	int ret;
 
 	if (vfioext_device_lost(device))
 		return -ENODEV;
@@ -212,17 +210,10 @@ int vfioext_device_move(struct vfioext_device *device, struct vfioext_container 
 		return context_fail(device->ctx, -EBUSY, "group %d has %u devices open", device->info.group,
 				    device->group->devices);
 	if (device->remote)
-		ret = remote_move(device, container);
-	else if (from->backend == VFIOEXT_BACKEND_IOMMUFD)
-		ret = container_move_device(device, container);
-	else
-		ret = reopen_in(device, container);
-	if (ret)
-		return ret;
-	if (device->own)
-		container_release(from);
-	device->own = false;
-	return 0;
+		return remote_move(device, container);
+	if (from->backend == VFIOEXT_BACKEND_IOMMUFD)
+		return container_move_device(device, container);
+	return reopen_in(device, container);
 }
 
 const struct vfioext_device_info *vfioext_device_info(const struct vfioext_device *device)

@@ -23,11 +23,13 @@ struct irq {
 };
 
 /*
+ * @container: the one that it is in, or was in when it was lost; NULL before
+ * @own: the container that was made for it, which stays until it is closed; or NULL
+ * @joined: it is in @container
  * @group: NULL if iommufd stands behind it
  * @fd: the device's; once it is lost, of a file without content, or -1
  * @remote: NULL unless another process serves it; then there is no @fd
  * @next: of the remote devices in its container
- * @own: the container is its own
  * @mapped: a region was mapped
  * @lost: it was taken away, or its server has gone
  * @let_go: nothing of it is ours any longer
@@ -39,12 +41,13 @@ struct vfioext_device {
 	struct vfioext *ctx;
 	struct vfioext_device_info info;
 	struct vfioext_container *container;
+	struct vfioext_container *own;
+	bool joined;
 	struct group *group;
 	char *vf_token;
 	int fd;
 	struct remote *remote;
 	struct vfioext_device *next;
-	bool own;
 	bool pci;
 	bool resettable;
 	atomic_bool mapped;
@@ -72,7 +75,7 @@ static inline int device_ioctl(const struct vfioext_device *device, unsigned lon
 	return ioctl(device->fd, request, argument);
 }
 
-/* device.c: close all of the kernel's: what is left is memory */
+/* device.c: close all of the kernel's but a container of its own: what is left is memory */
 void device_detach(struct vfioext_device *device);
 
 /* interrupt.c */

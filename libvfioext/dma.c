@@ -6,7 +6,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
-#include <sys/mman.h>
 #include <sys/resource.h>
 #include <unistd.h>
 #include <vfioext/dma.h>
@@ -36,10 +35,10 @@ static const struct vfioext_iova_range usual[] = {
 static void set_ranges(struct vfioext_container *container, struct vfioext_iova_range *ranges,
 		       size_t nr)
 {
-	free(container->ranges);
-	container->ranges = ranges;
-	container->limits.ranges = nr ? ranges : &whole;
-	container->limits.nr_ranges = nr ? nr : 1;
+	free(container->own_ranges);
+	container->own_ranges = ranges;
+	container->ranges = nr ? ranges : &whole;
+	container->nr_ranges = nr ? nr : 1;
 }
 
 /*
@@ -148,7 +147,7 @@ static int read_iommufd(struct vfioext_container *container)
 static int read_remotes(struct vfioext_container *container)
 {
 	container->limits.locked_left = UINT64_MAX;
-	container->limits.ranges = &every;
+	container->ranges = &every;
 	remote_read_limits(container);
 	return 0;
 }
@@ -176,14 +175,15 @@ static uint64_t locked_left(void)
 static int read_limits(struct vfioext_container *container)
 {
 	struct vfioext_dma_limits *limits = &container->limits;
-	size_t nr_ranges = limits->nr_ranges;
 	int ret;
 
 	memset(limits, 0, sizeof(*limits));
 	limits->mappings_left = UINT64_MAX;
 	limits->locked_left = locked_left();
-	limits->ranges = container->shared ? container->ranges : &whole;
-	limits->nr_ranges = container->shared ? nr_ranges : 1;
+	if (!container->shared) {
+		container->ranges = &whole;
+		container->nr_ranges = 1;
+	}
 	if (container->backend == VFIOEXT_BACKEND_USER)
 		ret = read_remotes(container);
 	else if (container->backend == VFIOEXT_BACKEND_IOMMUFD)
@@ -204,18 +204,24 @@ void dma_begin(struct vfioext_container *container)
 		read_limits(container);
 }
 
-static int check_ready(struct vfioext_container *container)
+static int check_kind(struct vfioext_container *container)
 {
 	if (container->backend == VFIOEXT_BACKEND_NOIOMMU)
 		return context_fail(container->ctx, -ENOTSUP, "without an IOMMU nothing is mapped: "
 				    "devices see physical addresses");
-	if (!container->ready)
-		return context_fail(container->ctx, -ENODEV, "no device is open in the container");
 	return 0;
 }
 
-/* The smallest page of the IOMMU, or the host's if that is larger. */
-static uint64_t page_size(const struct vfioext_container *container)
+static int check_ready(struct vfioext_container *container)
+{
+	int ret = check_kind(container);
+
+	if (!ret && !container->ready)
+		ret = context_fail(container->ctx, -ENODEV, "no device is open in the container");
+	return ret;
+}
+
+uint64_t dma_page_size(const struct vfioext_container *container)
 {
 	uint64_t host = (uint64_t)sysconf(_SC_PAGESIZE);
 	uint64_t smallest = container->limits.page_sizes & -container->limits.page_sizes;
@@ -225,11 +231,11 @@ static uint64_t page_size(const struct vfioext_container *container)
 
 static bool in_ranges(const struct vfioext_container *container, uint64_t iova, uint64_t size)
 {
-	const struct vfioext_dma_limits *limits = &container->limits;
 	size_t i;
 
-	for (i = 0; i < limits->nr_ranges; i++)
-		if (iova >= limits->ranges[i].start && iova + size - 1 <= limits->ranges[i].last)
+	for (i = 0; i < container->nr_ranges; i++)
+		if (iova >= container->ranges[i].start &&
+		    iova + size - 1 <= container->ranges[i].last)
 			return true;
 	return false;
 }
@@ -256,8 +262,8 @@ static int check_room(struct vfioext_container *container, uint64_t size)
 
 static int find_free(struct vfioext_container *container, struct mapping *mapping, uint64_t align)
 {
-	const struct vfioext_iova_range *ranges = container->limits.ranges;
-	size_t nr = container->limits.nr_ranges;
+	const struct vfioext_iova_range *ranges = container->ranges;
+	size_t nr = container->nr_ranges;
 
 	if (container->backend == VFIOEXT_BACKEND_USER) {
 		ranges = usual;
@@ -276,7 +282,7 @@ static bool add_window(struct vfioext_container *container)
 static int choose_iova(struct vfioext_container *container, struct mapping *mapping,
 		       unsigned int flags)
 {
-	uint64_t align = page_size(container);
+	uint64_t align = dma_page_size(container);
 
 	if (flags & VFIOEXT_DMA_FIXED) {
 		if (mapping->iova % align || mapping->iova + mapping->size - 1 < mapping->iova)
@@ -457,7 +463,7 @@ int vfioext_dma_map(struct vfioext_container *container, void *vaddr, uint64_t s
 		mapping.iova = *iova;
 	pthread_mutex_lock(&container->lock);
 	ret = check_ready(container);
-	page = page_size(container);
+	page = dma_page_size(container);
 	if (!ret && (!size || size % page || mapping.vaddr % page ||
 		     mapping.vaddr + size - 1 < mapping.vaddr))
 		ret = context_fail(container->ctx, -EINVAL,
@@ -535,8 +541,8 @@ void dma_end(struct vfioext_container *container)
 	container->tracked = false;
 }
 
-/* The container's lock is held, and it is ready. Mostly it is one mapping. */
-static int unmap_locked(struct vfioext_container *container, uint64_t iova, uint64_t size)
+/* Mostly it is one mapping. Where there is no IOMMU any longer nothing is mapped. */
+int dma_unmap_locked(struct vfioext_container *container, uint64_t iova, uint64_t size)
 {
 	bool one = is_one(container, iova, size);
 	struct mapping mapping;
@@ -565,9 +571,9 @@ int vfioext_dma_unmap(struct vfioext_container *container, uint64_t iova, uint64
 	int ret;
 
 	pthread_mutex_lock(&container->lock);
-	ret = check_ready(container);
+	ret = check_kind(container);
 	if (!ret)
-		ret = unmap_locked(container, iova, size);
+		ret = dma_unmap_locked(container, iova, size);
 	pthread_mutex_unlock(&container->lock);
 	return ret;
 }
@@ -600,7 +606,7 @@ int vfioext_dma_unmap_all(struct vfioext_container *container)
 	int ret;
 
 	pthread_mutex_lock(&container->lock);
-	ret = check_ready(container);
+	ret = check_kind(container);
 	if (!ret && (container->shared || container->lent || container->registered))
 		ret = unmap_each(container, 0, UINT64_MAX);
 	else if (!ret && mappings_count(container->mappings))
@@ -631,98 +637,6 @@ int vfioext_dma_vaddr(const struct vfioext_container *container, uint64_t iova, 
 	return 0;
 }
 
-static uint64_t allocated_size(const struct vfioext_container *container, uint64_t size)
-{
-	uint64_t page = page_size(container);
-
-	return (size + page - 1) / page * page;
-}
-
-/* Of huge pages that were set aside, else of those that the kernel makes up. */
-static void *allocate_anonymous(uint64_t size, bool huge)
-{
-	uint8_t *memory = MAP_FAILED;
-	uint64_t lead;
-
-	if (huge && !(size % HUGE_SIZE))
-		memory = mmap(NULL, size, PROT_READ | PROT_WRITE,
-			      MAP_PRIVATE | MAP_ANONYMOUS | MAP_HUGETLB, -1, 0);
-	if (memory != MAP_FAILED || !huge)
-		return memory != MAP_FAILED ? memory :
-		       mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-
-	memory = mmap(NULL, size + HUGE_SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS,
-		      -1, 0);
-	if (memory == MAP_FAILED)
-		return memory;
-	lead = -(uintptr_t)memory % HUGE_SIZE;
-	if (lead)
-		munmap(memory, lead);
-	memory += lead;
-	munmap(memory + size, HUGE_SIZE - lead);
-	madvise(memory, size, MADV_HUGEPAGE);
-	return memory;
-}
-
-static void *allocate(struct vfioext_container *container, uint64_t size, bool huge)
-{
-	void *memory;
-	int ret;
-
-	if (container->backend != VFIOEXT_BACKEND_USER)
-		return allocate_anonymous(size, huge);
-	pthread_mutex_lock(&container->lock);
-	ret = remote_allocate(container, size, huge, &memory);
-	pthread_mutex_unlock(&container->lock);
-	return ret ? MAP_FAILED : memory;
-}
-
-static void give_back(struct vfioext_container *container, void *memory, uint64_t size)
-{
-	if (container->backend != VFIOEXT_BACKEND_USER) {
-		munmap(memory, size);
-		return;
-	}
-	pthread_mutex_lock(&container->lock);
-	remote_free(container, memory, size);
-	pthread_mutex_unlock(&container->lock);
-}
-
-int vfioext_dma_alloc(struct vfioext_container *container, uint64_t size, unsigned int flags,
-		      void **vaddr, uint64_t *iova)
-{
-	void *memory;
-	int ret;
-
-	if (!size || size > (1ULL << 46))
-		return -EINVAL;
-	size = allocated_size(container, size);
-	memory = allocate(container, size, flags & VFIOEXT_DMA_HUGE);
-	if (memory == MAP_FAILED)
-		return -ENOMEM;
-	ret = vfioext_dma_map(container, memory, size, flags, iova);
-	if (ret) {
-		give_back(container, memory, size);
-		return ret;
-	}
-	*vaddr = memory;
-	return 0;
-}
-
-int vfioext_dma_free(struct vfioext_container *container, void *vaddr, uint64_t size)
-{
-	uint64_t iova;
-	int ret;
-
-	size = allocated_size(container, size);
-	ret = vfioext_dma_iova(container, vaddr, &iova);
-	if (!ret)
-		ret = vfioext_dma_unmap(container, iova, size);
-	if (!ret)
-		give_back(container, vaddr, size);
-	return ret;
-}
-
 int vfioext_dma_get_limits(struct vfioext_container *container, struct vfioext_dma_limits *limits)
 {
 	int ret;
@@ -733,6 +647,25 @@ int vfioext_dma_get_limits(struct vfioext_container *container, struct vfioext_d
 		ret = read_limits(container);
 	*limits = container->limits;
 	limits->mapped = mappings_count(container->mappings);
+	pthread_mutex_unlock(&container->lock);
+	return ret;
+}
+
+int vfioext_dma_get_ranges(struct vfioext_container *container, struct vfioext_iova_range *ranges,
+			   size_t max)
+{
+	int ret;
+
+	pthread_mutex_lock(&container->lock);
+	ret = check_ready(container);
+	if (!ret)
+		ret = read_limits(container);
+	if (!ret) {
+		ret = (int)container->nr_ranges;
+		max = max < container->nr_ranges ? max : container->nr_ranges;
+		if (max)
+			memcpy(ranges, container->ranges, max * sizeof(*ranges));
+	}
 	pthread_mutex_unlock(&container->lock);
 	return ret;
 }

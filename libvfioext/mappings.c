@@ -149,16 +149,32 @@ int mappings_remove(struct mappings *mappings, uint64_t iova, struct mapping *re
 	return 0;
 }
 
+/* To the first whose key is not before one. Return: false if there is none. */
+static bool seek_next(struct tree *tree, uint64_t key, struct path *path)
+{
+	*path = *tree_seek(tree, key, 0);
+	if (!get(path->node[0]->nr))
+		return false;
+	return get(path->node[0]->key[path->at[0]]) >= key || tree_step(tree, path);
+}
+
 bool mappings_next(struct mappings *mappings, uint64_t iova, struct mapping *found)
 {
-	struct path path = *tree_seek(&mappings->by_iova, iova, 0);
+	struct path path;
 
-	if (!get(path.node[0]->nr))
-		return false;
-	if (get(path.node[0]->key[path.at[0]]) < iova && !tree_step(&mappings->by_iova, &path))
+	if (!seek_next(&mappings->by_iova, iova, &path))
 		return false;
 	*found = mapping_at(&path);
 	return true;
+}
+
+bool mappings_next_vaddr(struct mappings *mappings, uint64_t vaddr, struct mapping *found)
+{
+	struct path path;
+
+	if (!seek_next(&mappings->by_vaddr, vaddr, &path))
+		return false;
+	return mappings_at(mappings, get(path.node[0]->other[path.at[0]]), found);
 }
 
 size_t mappings_count(const struct mappings *mappings)

@@ -42,6 +42,9 @@ bool mappings_by_vaddr(const struct mappings *mappings, uint64_t vaddr, struct m
 bool mappings_at(struct mappings *mappings, uint64_t iova, struct mapping *found);
 bool mappings_next(struct mappings *mappings, uint64_t iova, struct mapping *found);
 
+/* The first that begins at an address in memory, or behind it. For the writer. */
+bool mappings_next_vaddr(struct mappings *mappings, uint64_t vaddr, struct mapping *found);
+
 /* A free IOVA of a size, aligned to a power of two. Return: 0, or -ENOSPC. */
 int mappings_find_free(struct mappings *mappings, const struct vfioext_iova_range *ranges,
 		       size_t nr_ranges, uint64_t size, uint64_t align, uint64_t *iova);

@@ -5,14 +5,11 @@
  * one is told of it.
  */
 #include <errno.h>
-#include <fcntl.h>
 #include <inttypes.h>
 #include <linux/pci_regs.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/mman.h>
-#include <unistd.h>
 #include <vfioext/config.h>
 
 #include "container.h"
@@ -21,7 +18,6 @@
 #include "remote.h"
 
 #define PREFIX "user:"
-#define HUGE_SIZE (2ULL << 20)
 
 static const struct remote_ops *_Atomic backend;
 
@@ -140,19 +136,6 @@ int remote_write(const struct vfioext_region *region, uint64_t offset, const voi
 				  posted && !region->device->mapped);
 }
 
-/* A piece of memory may be in a file as part of a larger one. */
-static void find_file(const struct vfioext_container *container, struct remote_memory *memory)
-{
-	uint64_t vaddr = (uintptr_t)memory->vaddr;
-	struct mapping file;
-
-	if (!mappings_by_iova(container->files, vaddr, &file) ||
-	    memory->size > file.size - (vaddr - file.vaddr))
-		return;
-	memory->fd = (int)file.flags;
-	memory->offset = vaddr - file.vaddr;
-}
-
 static int tell(struct vfioext_device *device, const struct vfioext_container *container,
 		const struct mapping *mapping)
 {
@@ -165,7 +148,7 @@ static int tell(struct vfioext_device *device, const struct vfioext_container *c
 		.fd = -1,
 	};
 
-	find_file(container, &memory);
+	allocation_find_file(container, &memory);
 	return remote->ops->dma_map(remote, &memory);
 }
 
@@ -262,7 +245,7 @@ static int leave_for_another(struct vfioext_container *from, struct vfioext_devi
 	ret = untell_below(device, from, UINT64_MAX);
 	if (!ret) {
 		unlink_device(from, device);
-		from->devices--;
+		device->joined = false;
 	}
 	pthread_mutex_unlock(&from->lock);
 	return ret;
@@ -274,12 +257,11 @@ static int join_from_another(struct vfioext_container *to, struct vfioext_device
 
 	pthread_mutex_lock(&to->lock);
 	ret = remote_join(to, device);
-	if (!ret) {
-		to->devices++;
+	if (!ret)
 		to->ready = true;
-		device->container = to;
-	}
 	pthread_mutex_unlock(&to->lock);
+	if (!ret)
+		container_adopt_device(to, device);
 	return ret;
 }
 
@@ -301,10 +283,6 @@ int remote_move(struct vfioext_device *device, struct vfioext_container *to)
 		return ret;
 	device->remote->ops->shut(device->remote);
 	atomic_store(&device->lost, true);
-	device->container = NULL;
-	if (device->own)
-		container_release(from);
-	device->own = false;
 	return ret;
 }
 
@@ -364,79 +342,4 @@ void remote_read_limits(struct vfioext_container *container)
 			limits->mappings_left = of_one.mappings;
 	}
 	limits->page_sizes &= -largest_of_smallest;
-}
-
-/* That it cannot be made shorter keeps servers from making our memory a fault to touch. */
-static int make_file(uint64_t size, unsigned int flags)
-{
-	int fd = memfd_create("vfioext-dma", MFD_CLOEXEC | MFD_ALLOW_SEALING | flags);
-
-	if (fd < 0)
-		return -errno;
-	if (!ftruncate(fd, (off_t)size) &&
-	    !fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL))
-		return fd;
-	close(fd);
-	return -ENOMEM;
-}
-
-static int map_file(uint64_t size, unsigned int flags, void **memory)
-{
-	int fd = make_file(size, flags);
-
-	if (fd < 0)
-		return fd;
-	*memory = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
-	if (*memory != MAP_FAILED)
-		return fd;
-	close(fd);
-	return -ENOMEM;
-}
-
-int remote_allocate(struct vfioext_container *container, uint64_t size, bool huge, void **memory)
-{
-	struct mapping file = { .size = size };
-	int fd = -1, ret;
-
-	if (huge && !(size % HUGE_SIZE))
-		fd = map_file(size, MFD_HUGETLB, memory);
-	if (fd < 0)
-		fd = map_file(size, 0, memory);
-	if (fd < 0)
-		return fd;
-	if (huge)
-		madvise(*memory, size, MADV_HUGEPAGE);
-	file.vaddr = (uintptr_t)*memory;
-	file.iova = file.vaddr;
-	file.flags = (uint32_t)fd;
-	ret = mappings_add(container->files, &file);
-	if (ret) {
-		munmap(*memory, size);
-		close(fd);
-	}
-	return ret;
-}
-
-/* Memory that is not in a file is the caller's own affair. */
-void remote_free(struct vfioext_container *container, void *memory, uint64_t size)
-{
-	struct mapping file;
-
-	if (!mappings_remove(container->files, (uintptr_t)memory, &file))
-		close((int)file.flags);
-	munmap(memory, size);
-}
-
-/* The memory stays, as that of other containers does. */
-void remote_free_files(struct vfioext_container *container)
-{
-	struct mapping file;
-
-	if (!container->files)
-		return;
-	while (mappings_next(container->files, 0, &file)) {
-		mappings_remove(container->files, file.iova, NULL);
-		close((int)file.flags);
-	}
-	mappings_free(container->files);
 }

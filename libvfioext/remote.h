@@ -118,9 +118,11 @@ int remote_map(struct vfioext_container *container, const struct mapping *mappin
 int remote_unmap(struct vfioext_container *container, uint64_t iova, uint64_t size);
 void remote_read_limits(struct vfioext_container *container);
 
-/* Memory in files, so that servers can map it. Return: 0, or an error. */
-int remote_allocate(struct vfioext_container *container, uint64_t size, bool huge, void **memory);
-void remote_free(struct vfioext_container *container, void *memory, uint64_t size);
-void remote_free_files(struct vfioext_container *container);
+/*
+ * allocation.c: the file that memory is in, as which or as part of which it was allocated; it
+ * stays as it is where there is none.
+ */
+void allocation_find_file(const struct vfioext_container *container,
+			  struct remote_memory *memory);
 
 #endif

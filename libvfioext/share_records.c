@@ -135,8 +135,8 @@ static int send_ranges(struct client *client)
 	if (pthread_mutex_trylock(&container->lock))
 		return -EBUSY;
 	while (container->ready && record.nr < SHARE_RANGES_MAX &&
-	       client->at + record.nr < container->limits.nr_ranges) {
-		range = &container->limits.ranges[client->at + record.nr];
+	       client->at + record.nr < container->nr_ranges) {
+		range = &container->ranges[client->at + record.nr];
 		record.ranges[record.nr++] = (struct share_range){ range->start, range->last };
 	}
 	pthread_mutex_unlock(&container->lock);

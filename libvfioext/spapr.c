@@ -73,8 +73,8 @@ int spapr_read(struct vfioext_container *container)
 	container->limits.page_sizes = 4096;
 	/* What is registered counts once, however often it is mapped: only the kernel can tell. */
 	container->limits.locked_left = UINT64_MAX;
-	container->limits.ranges = container->windows;
-	container->limits.nr_ranges = container->nr_windows;
+	container->ranges = container->windows;
+	container->nr_ranges = container->nr_windows;
 	return 0;
 }
 
@@ -104,7 +104,7 @@ static void insert_window(struct vfioext_container *container, uint64_t start, u
 		container->windows[at] = container->windows[at - 1];
 	container->windows[at].start = start;
 	container->windows[at].last = start + size - 1;
-	container->limits.nr_ranges = container->nr_windows;
+	container->nr_ranges = container->nr_windows;
 }
 
 int spapr_add_window(struct vfioext_container *container)

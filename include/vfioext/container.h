@@ -55,12 +55,14 @@ int vfioext_container_new(struct vfioext *ctx, enum vfioext_backend backend,
 
 /**
  * vfioext_container_free() - unmap all that is mapped, and close it
- * @container: a container in which no device is open, or NULL
+ * @container: a container that no device is in, or NULL
  *
- * In one that is shared, what other processes mapped stays.
+ * In one that is shared, what other processes mapped stays. Memory of vfioext_dma_alloc() that
+ * was not freed stays as well, unmapped for devices, and is the caller's.
  *
- * Return: 0, or -EBUSY if a device is still open in it, if it is shared, or if it is an
- * attachment's, which changes nothing.
+ * Return: 0, or -EBUSY, which changes nothing: if a device is in it, or was when it was lost
+ * and is not closed yet; if it is a device's own, which is freed with that; if it is shared,
+ * or an attachment's.
  */
 int vfioext_container_free(struct vfioext_container *container);
 

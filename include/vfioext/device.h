@@ -23,7 +23,7 @@ struct vfioext_device;
 /**
  * struct vfioext_open - how to open a device
  * @container: the container to open it in, NULL for one of its own, made as
- *	@backend says and freed with the device
+ *	@backend says and freed when the device is closed; later, if others are open in it then
  * @backend: what stands behind a container of its own
  * @vf_token: UUID that the owner of the physical function has set, or NULL
  */
@@ -78,7 +78,9 @@ void vfioext_device_close(struct vfioext_device *device);
  *
  * One that is served over vfio-user keeps all but the memory it sees.
  *
- * Return: 0; -EBUSY if another device of the group is open; -EXDEV if one
+ * A container of its own stays until the device is closed, and it can be moved back there.
+ *
+ * Return: 0; -ENODEV if it is lost; -EBUSY if another device of the group is open; -EXDEV if one
  * container is iommufd's and the other is not, or if they are of different contexts
  * and iommufd's; -EOPNOTSUPP if its container is or was shared, or if the other is
  * another process's; -EPERM on POWER under a hypervisor, where each group has an address
@@ -91,7 +93,13 @@ int vfioext_device_move(struct vfioext_device *device, struct vfioext_container 
 /** vfioext_device_info() - what it was when it was opened; good until it is closed. */
 const struct vfioext_device_info *vfioext_device_info(const struct vfioext_device *device);
 
-/** vfioext_device_container() - the container that it is in. */
+/**
+ * vfioext_device_container() - the container that it is in
+ * @device: the device
+ *
+ * Return: the container, also when the device is lost: then the one that it was in. It is not
+ * freed before the device is closed, whosever it is.
+ */
 struct vfioext_container *vfioext_device_container(const struct vfioext_device *device);
 
 /**

@@ -19,6 +19,13 @@ extern "C" {
 /** For vfioext_dma_alloc(): of huge pages, if there are any. */
 #define VFIOEXT_DMA_HUGE 0x8u
 
+/*
+ * When the last device of a container is closed, moved away or lost, what was mapped there is
+ * unmapped, but for iommufd and vfio-user, which need no device for a mapping. Then nothing
+ * can be mapped until the next device is opened in it; to unmap is still good, finds nothing,
+ * and vfioext_dma_free() frees what vfioext_dma_alloc() gave.
+ */
+
 /**
  * vfioext_dma_map() - let the devices of a container see memory
  * @container: a container that has a device
@@ -44,8 +51,9 @@ extern "C" {
  * if the IOVA is in no valid range; -EEXIST if it overlaps what is mapped; -ENOSPC
  * if there is no room, or no mapping left (vfioext_message() of the container's
  * context says which, and what to do); -ENOMEM if memory may not be locked, which
- * it says, too; -EFAULT if the memory cannot be accessed so; -ENODEV if no device is in the
- * container, or all are lost; -ENOTSUP without an IOMMU; -EPERM on POWER for a second process,
+ * it says, too; -EFAULT if the memory cannot be accessed so; -ENODEV if there was no device in
+ * the container yet, if the last one has left it (see above), or all of a vfio-user container
+ * are lost; -ENOTSUP without an IOMMU; -EPERM on POWER for a second process,
  * or a second group; or the error of the kernel, or of a server.
  */
 int vfioext_dma_map(struct vfioext_container *container, void *vaddr, uint64_t size,
@@ -57,12 +65,18 @@ int vfioext_dma_map(struct vfioext_container *container, void *vaddr, uint64_t s
  * @iova: where a mapping begins
  * @size: bytes; the whole of one mapping, or of several that follow each other
  *
- * Return: 0, -ENOENT if nothing is mapped there, -EINVAL if a mapping is not
- * wholly in it, or the kernel's error.
+ * Return: 0; -ENOENT if nothing is mapped there, also when it was unmapped with the last
+ * device; -EINVAL if a mapping is not wholly in it; -ENOTSUP without an IOMMU; or the
+ * kernel's error.
  */
 int vfioext_dma_unmap(struct vfioext_container *container, uint64_t iova, uint64_t size);
 
-/** vfioext_dma_unmap_all() - unmap all that is mapped. Return: 0, or the kernel's error. */
+/**
+ * vfioext_dma_unmap_all() - unmap all that is mapped
+ * @container: the container
+ *
+ * Return: 0, also if nothing is mapped; -ENOTSUP without an IOMMU; or the kernel's error.
+ */
 int vfioext_dma_unmap_all(struct vfioext_container *container);
 
 /**
@@ -99,19 +113,28 @@ int vfioext_dma_vaddr(const struct vfioext_container *container, uint64_t iova, 
  * @vaddr: where its address goes; zeroed; give it to vfioext_dma_free()
  * @iova: as of vfioext_dma_map()
  *
- * Return: as vfioext_dma_map().
+ * The memory stays until it is freed, mapped or not, also when the device is lost. What is not
+ * freed when the container is, is the caller's, to be given to munmap().
+ *
+ * Return: as vfioext_dma_map(), or the error of making a file, for vfio-user devices.
  */
 int vfioext_dma_alloc(struct vfioext_container *container, uint64_t size, unsigned int flags,
 		      void **vaddr, uint64_t *iova);
 
-/** vfioext_dma_free() - the reverse. Return: as vfioext_dma_unmap(). */
+/**
+ * vfioext_dma_free() - unmap memory wherever it is mapped, and free it
+ * @container: the container that it was allocated with
+ * @vaddr: what vfioext_dma_alloc() gave
+ * @size: what it was given
+ *
+ * Good as long as the container is, whatever became of the devices: a container of a device's
+ * own stays until vfioext_device_close().
+ *
+ * Return: 0; -ENOENT if @vaddr is none of the container's, or was freed already; -EINVAL if it
+ * is of another size, or was mapped as a part of something larger; or the kernel's error. On
+ * an error the memory is as it was, but some of it may be unmapped.
+ */
 int vfioext_dma_free(struct vfioext_container *container, void *vaddr, uint64_t size);
-
-/** struct vfioext_iova_range - from @start to @last, both valid. */
-struct vfioext_iova_range {
-	uint64_t start;
-	uint64_t last;
-};
 
 /**
  * struct vfioext_dma_limits - how much can be mapped
@@ -119,9 +142,6 @@ struct vfioext_iova_range {
  * @mapped: mappings that there are
  * @mappings_left: how many more there can be, UINT64_MAX if there is no limit
  * @locked_left: bytes that may still be locked, UINT64_MAX if there is no limit
- * @ranges: the valid ranges, in ascending order; the container's own, good until
- *	a device is opened in it or taken out, or, on POWER, something is mapped
- * @nr_ranges: how many
  * @dirty_tracking: the IOMMU can tell what devices wrote to
  */
 struct vfioext_dma_limits {
@@ -129,8 +149,6 @@ struct vfioext_dma_limits {
 	uint64_t mapped;
 	uint64_t mappings_left;
 	uint64_t locked_left;
-	const struct vfioext_iova_range *ranges;
-	size_t nr_ranges;
 	bool dirty_tracking;
 };
 
@@ -145,12 +163,34 @@ struct vfioext_dma_limits {
 int vfioext_dma_get_limits(struct vfioext_container *container,
 			   struct vfioext_dma_limits *limits);
 
+/** struct vfioext_iova_range - from @start to @last, both valid. */
+struct vfioext_iova_range {
+	uint64_t start;
+	uint64_t last;
+};
+
+/**
+ * vfioext_dma_get_ranges() - which addresses the IOMMU maps
+ * @container: a container that has a device
+ * @ranges: where they go, in ascending order; may be NULL if @max is 0
+ * @max: how many there is room for
+ *
+ * A device that comes or goes may change them, and on POWER so may memory that is mapped.
+ *
+ * Return: how many there are, which may be more than @max; or as vfioext_dma_get_limits().
+ */
+int vfioext_dma_get_ranges(struct vfioext_container *container, struct vfioext_iova_range *ranges,
+			   size_t max);
+
 /**
  * vfioext_dma_track() - begin or end to note what devices write to
  * @container: the container
  * @track: begin, or end
  *
- * Return: 0, -ENOTSUP if it is not offered, or the kernel's error.
+ * When the last device leaves the container, that ends it.
+ *
+ * Return: 0, -ENOTSUP if it is not offered, -ENODEV if no device is in the container, or the
+ * kernel's error.
  */
 int vfioext_dma_track(struct vfioext_container *container, bool track);
 
@@ -162,7 +202,8 @@ int vfioext_dma_track(struct vfioext_container *container, bool track);
  * @bitmap: a bit for each page of the smallest size, the first in bit 0 of the
  *	first byte; (@size / page size + 63) / 64 * 8 bytes
  *
- * Return: 0, -EINVAL, -ENOTSUP, or the kernel's error.
+ * Return: 0; -EINVAL or -ENOENT as vfioext_dma_unmap(); -ENOTSUP if it is not tracked; -ENODEV
+ * if no device is in the container; or the kernel's error.
  */
 int vfioext_dma_dirty(struct vfioext_container *container, uint64_t iova, uint64_t size,
 		      uint64_t *bitmap);

@@ -182,11 +182,11 @@ struct vfioext_container *make_container(struct vfioext *ctx, unsigned int nr_ma
 
 	container->fd = memfd_create("container", MFD_CLOEXEC);
 	container->ready = true;
-	container->ranges = calloc(2, sizeof(*container->ranges));
-	container->ranges[0] = (struct vfioext_iova_range){ 0, 0xfedfffff };
-	container->ranges[1] = (struct vfioext_iova_range){ 0xfef00000, (1ULL << 39) - 1 };
-	container->limits.ranges = container->ranges;
-	container->limits.nr_ranges = 2;
+	container->own_ranges = calloc(2, sizeof(*container->own_ranges));
+	container->own_ranges[0] = (struct vfioext_iova_range){ 0, 0xfedfffff };
+	container->own_ranges[1] = (struct vfioext_iova_range){ 0xfef00000, (1ULL << 39) - 1 };
+	container->ranges = container->own_ranges;
+	container->nr_ranges = 2;
 	add_group(container, SECOND);
 	add_group(container, FIRST);
 	for (i = 0; i < nr_maps; i++) {

@@ -99,7 +99,7 @@ TEST_F(share, many_maps)
 TEST_F(share, mapping)
 {
 	struct vfioext_attachment *attachment;
-	struct vfioext_dma_limits limits;
+	struct vfioext_iova_range ranges[5];
 	struct vfioext_container *got;
 	uint64_t iova, fixed = 0x12000;
 	unsigned int i;
@@ -109,15 +109,14 @@ TEST_F(share, mapping)
 	start_serving(self);
 	ASSERT_EQ(0, vfioext_attach(self->ctx, self->path, LONG_MS, &attachment));
 	got = vfioext_attachment_container(attachment);
-	ASSERT_EQ(0, vfioext_dma_get_limits(got, &limits));
-	ASSERT_EQ(5, limits.nr_ranges);
-	EXPECT_EQ(0, limits.ranges[0].start);
-	EXPECT_EQ(0xffff, limits.ranges[0].last);
-	EXPECT_EQ(0x11000, limits.ranges[1].start);
-	EXPECT_EQ(0x11fff, limits.ranges[1].last);
-	EXPECT_EQ(0x15000, limits.ranges[3].start);
-	EXPECT_EQ(0xfedfffff, limits.ranges[3].last);
-	EXPECT_EQ(0xfef00000, limits.ranges[4].start);
+	ASSERT_EQ(5, vfioext_dma_get_ranges(got, ranges, 5));
+	EXPECT_EQ(0, ranges[0].start);
+	EXPECT_EQ(0xffff, ranges[0].last);
+	EXPECT_EQ(0x11000, ranges[1].start);
+	EXPECT_EQ(0x11fff, ranges[1].last);
+	EXPECT_EQ(0x15000, ranges[3].start);
+	EXPECT_EQ(0xfedfffff, ranges[3].last);
+	EXPECT_EQ(0xfef00000, ranges[4].start);
 	mapped = 0;
 	unmapped = 0;
 	for (i = 0; i < 64; i++) {
@@ -163,9 +162,8 @@ TEST_F(share, groups_stay)
 	/* As if it had. */
 	device->group = group_of(got, SECOND);
 	device->group->devices++;
-	device->container = got;
+	container_adopt_device(got, device);
 	device->fd = memfd_create("device", MFD_CLOEXEC);
-	got->devices++;
 	EXPECT_EQ(-EBUSY, vfioext_detach(attachment));
 	EXPECT_EQ(-EOPNOTSUPP, vfioext_device_move(device, self->container));
 	fd = device->group->fd;
@@ -176,6 +174,9 @@ TEST_F(share, groups_stay)
 	/* One that did not come along is not opened from here. */
 	device->info.group = OTHER;
 	EXPECT_EQ(-ENXIO, container_add_device(got, device));
+	/* Until it is closed. */
+	EXPECT_EQ(-EBUSY, vfioext_detach(attachment));
+	container_unhold(got);
 	free(device);
 	how.container = got;
 	EXPECT_EQ(-ENXIO, vfioext_device_open(self->ctx, "0000:14:00.0", &how, &device));

@@ -32,15 +32,15 @@ static int set_attr(int vfio, uint64_t attr, const void *value)
 static int make_table(int machine, struct vfioext_container *container)
 {
 	struct kvm_create_spapr_tce_64 create = { .liobn = 0x80000000, .page_shift = 12 };
-	struct vfioext_dma_limits limits;
+	struct vfioext_iova_range window;
 	uint64_t iova;
 	void *memory;
 
 	if (vfioext_dma_alloc(container, getpagesize(), 0, &memory, &iova) ||
-	    vfioext_dma_get_limits(container, &limits))
+	    vfioext_dma_get_ranges(container, &window, 1) < 1)
 		return -1;
-	create.offset = limits.ranges[0].start >> 12;
-	create.size = (limits.ranges[0].last - limits.ranges[0].start + 1) >> 12;
+	create.offset = window.start >> 12;
+	create.size = (window.last - window.start + 1) >> 12;
 	return ioctl(machine, KVM_CREATE_SPAPR_TCE_64, &create);
 }
 

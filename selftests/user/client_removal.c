@@ -90,6 +90,35 @@ TEST_F(client, server_goes)
 	close(fd);
 }
 
+/* A driver frees what it had when it hears that its device is gone, or later. */
+TEST_F(client, memory_of_a_lost_device)
+{
+	uint64_t iova, other;
+	void *memory, *kept;
+
+	ASSERT_EQ(0, vfioext_dma_alloc(self->container, PAGE, 0, &memory, &iova));
+	ASSERT_EQ(0, vfioext_dma_alloc(self->container, PAGE, 0, &kept, &other));
+	ASSERT_EQ(0, vfioext_device_watch(self->device, NULL, NULL));
+	board_stop(self->board);
+	/* Before it is let go, and after. */
+	while (!vfioext_device_lost(self->device))
+		vfioext_read32(self->bar, REG_FREE);
+	EXPECT_EQ(0, vfioext_dma_free(self->container, memory, PAGE));
+	EXPECT_NE(0, msync(memory, PAGE, MS_ASYNC));
+	EXPECT_EQ(1, vfioext_device_watch_dispatch(self->device));
+	EXPECT_EQ(self->container, vfioext_device_container(self->device));
+	EXPECT_EQ(-EBUSY, vfioext_container_free(self->container));
+	EXPECT_EQ(0, vfioext_dma_free(self->container, kept, PAGE));
+	EXPECT_NE(0, msync(kept, PAGE, MS_ASYNC));
+	EXPECT_EQ(-ENOENT, vfioext_dma_free(self->container, kept, PAGE));
+	/* What is mapped while no server is there, the next one hears. */
+	EXPECT_EQ(0, vfioext_dma_alloc(self->container, PAGE, 0, &memory, &iova));
+	EXPECT_EQ(0, vfioext_dma_unmap(self->container, iova, PAGE));
+	EXPECT_EQ(-ENOENT, vfioext_dma_unmap(self->container, iova, PAGE));
+	EXPECT_EQ(0, vfioext_dma_free(self->container, memory, PAGE));
+	EXPECT_EQ(0, vfioext_dma_unmap_all(self->container));
+}
+
 /* Nobody asks anything of it, but a thread serves memory. */
 TEST_F(client, server_goes_unasked)
 {
