@@ -20,7 +20,11 @@ extern "C" {
  * devices, close other devices, and ask for more time; it may not close @device
  * nor touch its files in sysfs, which would wait for the very process that wants
  * it back. If it is to go on with the device for a while, it says so, and calls
- * vfioext_device_let_go() when it is done.
+ * vfioext_device_let_go() when it is done, or at once.
+ *
+ * It is called once for each removal. One that was called off, also where the event that said
+ * so was lost, may be followed by another, which has another @id. The request
+ * interrupt of a vfio-user device is all that its server has: there it is called each time.
  *
  * Where the server of a vfio-user device has gone it is called with the device lost, and @id
  * 0; whatever it returns, the device is let go.
@@ -36,7 +40,8 @@ typedef int (*vfioext_removal_fn)(struct vfioext_device *device, uint32_t id, vo
  * @data: for @fn
  *
  * Of netlink events where the module is loaded, of the device's request interrupt
- * besides; whichever comes first, and one of them alone. Of a vfio-user device, of its
+ * besides; whichever comes first, and one of them alone. Where events are lost the module is
+ * asked what is under way, and if it cannot tell, asked again until it does. Of a vfio-user device, of its
  * request interrupt, and when its server has gone: vfioext_message() then says why.
  *
  * Return: 0; -EBUSY if it is watched already; -ENOTSUP if the module is not loaded
@@ -51,9 +56,10 @@ int vfioext_device_watch_fd(const struct vfioext_device *device);
  * vfioext_device_watch_dispatch() - call the callback if the device is wanted back
  * @device: a watched device
  *
- * Does not wait.
+ * Does not wait for the host or a server.
  *
- * Return: 1 if the device was let go, 0 if not, or the error of a socket.
+ * Return: 1 if the device was let go, 0 if not; -EDEADLK if it is called from the callback;
+ * -EINVAL if the device is not watched; or the error of a socket.
  */
 int vfioext_device_watch_dispatch(struct vfioext_device *device);
 
@@ -61,10 +67,11 @@ int vfioext_device_watch_dispatch(struct vfioext_device *device);
  * vfioext_device_let_go() - give the device back, and keep the object
  * @device: the device
  *
- * Everything of the kernel's is unmapped and closed, and the device is lost from
- * then on: where its regions were mapped there is memory that reads as all ones.
+ * Everything of the kernel's is unmapped and closed that the host waits for, and the device is
+ * lost from then on: where its regions were mapped there is memory that reads as all ones.
+ * Its container stays, be it its own, so that what was allocated can be freed.
  * May run while other threads use its regions; not while they do anything else
- * with it. vfioext_device_close() is still to be called.
+ * with it. vfioext_device_close() is still to be called. A second call does nothing.
  */
 void vfioext_device_let_go(struct vfioext_device *device);
 

@@ -26,6 +26,7 @@ struct told {
 	int calls;
 	uint32_t id;
 	bool lost;
+	int nested;
 	int answer;
 };
 
@@ -36,6 +37,7 @@ static int on_removal(struct vfioext_device *device, uint32_t id, void *data)
 	told->calls++;
 	told->id = id;
 	told->lost = vfioext_device_lost(device);
+	told->nested = vfioext_device_watch_dispatch(device);
 	return told->answer;
 }
 
@@ -175,10 +177,34 @@ TEST_F(client, is_wanted_back)
 	EXPECT_EQ(0, vfioext_device_watch_dispatch(self->device));
 	EXPECT_EQ(1, told.calls);
 	EXPECT_FALSE(told.lost);
+	EXPECT_EQ(-EDEADLK, told.nested);
+	/* It may have been called off meanwhile, and nobody said so. */
+	EXPECT_EQ(0, vfioext_user_irq_trigger(self->board->device, VFIO_PCI_REQ_IRQ_INDEX, 0));
+	EXPECT_TRUE(is_readable(vfioext_device_watch_fd(self->device)));
+	EXPECT_EQ(0, vfioext_device_watch_dispatch(self->device));
+	EXPECT_EQ(2, told.calls);
 	vfioext_device_let_go(self->device);
 	EXPECT_TRUE(is_gone(self->device, self->bar));
 	while (!self->board->detached)
 		usleep(1000);
+}
+
+/* It is kept, and then there is nothing to be kept. */
+TEST_F(client, is_wanted_back_and_gone)
+{
+	struct told told = { .answer = 1 };
+
+	ASSERT_EQ(0, vfioext_device_watch(self->device, on_removal, &told));
+	EXPECT_EQ(0, vfioext_user_irq_trigger(self->board->device, VFIO_PCI_REQ_IRQ_INDEX, 0));
+	EXPECT_TRUE(is_readable(vfioext_device_watch_fd(self->device)));
+	EXPECT_EQ(0, vfioext_device_watch_dispatch(self->device));
+	EXPECT_EQ(1, told.calls);
+	board_stop(self->board);
+	EXPECT_TRUE(is_readable(vfioext_device_watch_fd(self->device)));
+	EXPECT_EQ(1, vfioext_device_watch_dispatch(self->device));
+	EXPECT_EQ(2, told.calls);
+	EXPECT_TRUE(told.lost);
+	EXPECT_EQ(-EDEADLK, told.nested);
 }
 
 /* What the threads share, and the region of each thread's registers. */
