@@ -95,6 +95,8 @@ static int dispatch(struct vfioext_attachment *attachment, bool offer_only, vfio
 	int n, ret, calls = 0;
 	bool none = false;
 
+	if (attachment->busy)
+		return -EDEADLK;
 	if (attachment->gone)
 		return -ENOTCONN;
 	for (n = 0; n < RECORDS_MAX && !none && !attachment->gone; n++) {
@@ -105,8 +107,10 @@ static int dispatch(struct vfioext_attachment *attachment, bool offer_only, vfio
 			attachment->gone = true;
 			return ret;
 		}
+		attachment->busy = true;
 		if (ret && fn)
 			fn(what, what == VFIOEXT_ATTACH_EVENT ? &event : NULL, data);
+		attachment->busy = false;
 		calls += ret;
 	}
 	return calls;
@@ -150,6 +154,8 @@ int vfioext_detach(struct vfioext_attachment *attachment)
 {
 	if (!attachment)
 		return 0;
+	if (attachment->busy)
+		return -EBUSY;
 	if (attachment->container) {
 		/* By others than the attachment, which are devices. */
 		if (attachment->container->held > 1)

@@ -23,6 +23,7 @@ struct array {
 /*
  * @container: what came, from the first record on
  * @complete: all is there
+ * @busy: what came is being told
  * @gone: the primary is not there any longer; or nothing more is taken from it
  * @ranges: of struct vfioext_iova_range, as told; ascending
  * @maps: of struct vfioext_shared_map; ascending
@@ -33,6 +34,7 @@ struct vfioext_attachment {
 	struct ucred primary;
 	struct vfioext_container *container;
 	bool complete;
+	bool busy;
 	bool gone;
 	size_t nr_groups;
 	struct array devices;

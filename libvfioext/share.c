@@ -218,7 +218,10 @@ int vfioext_share_add(struct vfioext_share *share, struct vfioext_container *con
 		return -ENOMEM;
 	share->containers = more;
 	container_hold(container);
+	/* Others may be mapping in it. */
+	pthread_mutex_lock(&container->lock);
 	container->lent = true;
+	pthread_mutex_unlock(&container->lock);
 	share->containers[share->nr_containers++] = container;
 	return 0;
 }
@@ -278,7 +281,7 @@ static void on_event(struct vfioext_share *share, uint64_t source)
 }
 
 /* Mostly nobody is waited for: then there is no need to ask what there is. */
-int vfioext_share_dispatch(struct vfioext_share *share)
+static int dispatch(struct vfioext_share *share)
 {
 	struct epoll_event events[EVENTS_MAX];
 	int i, nr;
@@ -295,7 +298,21 @@ int vfioext_share_dispatch(struct vfioext_share *share)
 	for (i = 0; i < nr; i++)
 		on_event(share, events[i].data.u64);
 	clients_keep(share);
+	if (share->resync)
+		share_resync(share);
 	return 0;
+}
+
+int vfioext_share_dispatch(struct vfioext_share *share)
+{
+	int ret;
+
+	if (share->busy)
+		return -EDEADLK;
+	share->busy = true;
+	ret = dispatch(share);
+	share->busy = false;
+	return ret;
 }
 
 size_t vfioext_share_clients(const struct vfioext_share *share,

@@ -56,6 +56,7 @@ TAILQ_HEAD(client_list, client);
  * @at: how many devices or ranges it has got
  * @iova: its maps from there on are next
  * @events: a ring, NULL until there are any
+ * @current: it is to hear of what is under way
  */
 struct client {
 	TAILQ_ENTRY(client) link;
@@ -79,6 +80,7 @@ struct client {
 	struct share_event *events;
 	unsigned int first_event;
 	unsigned int nr_events;
+	bool current;
 };
 
 /*
@@ -86,6 +88,8 @@ struct client {
  * @again: some client is to be looked at again then
  * @spare: a file whose place is used to get rid of a client when there is none other
  * @events: of netlink, or NULL
+ * @resync: some client is to hear of what is under way, when @resync_ms has come
+ * @busy: vfioext_share_dispatch() is at work
  * @clients: the places for them
  */
 struct vfioext_share {
@@ -102,6 +106,9 @@ struct vfioext_share {
 	bool again;
 	int spare;
 	struct vfioext_events *events;
+	bool resync;
+	uint64_t resync_ms;
+	bool busy;
 	struct listener own;
 	struct listener old;
 	struct client *clients;
@@ -176,7 +183,8 @@ int share_send_next(struct vfioext_share *share, struct client *client);
 /* share_relay.c: pass an event on to those whom it concerns. */
 void share_relay(struct vfioext_share *share, const struct vfioext_event *event);
 
-/* Tell one of what is under way. */
-void share_relay_current(struct vfioext_share *share, struct client *client);
+/* One who came hears of what is under way, when those who came are served. */
+void share_want_current(struct vfioext_share *share, struct client *client);
+void share_resync(struct vfioext_share *share);
 
 #endif

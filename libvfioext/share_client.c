@@ -64,6 +64,7 @@ struct client *client_new(struct vfioext_share *share, int fd, bool old,
 	client->polled = false;
 	client->half = false;
 	client->again = false;
+	client->current = false;
 	client->phase = SHARE_PHASE_HELLO;
 	client->container = NULL;
 	client->group = 0;

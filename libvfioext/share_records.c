@@ -205,7 +205,7 @@ static int send_end(struct vfioext_share *share, struct client *client)
 	if (ret)
 		return ret;
 	client->phase = SHARE_PHASE_ATTACHED;
-	share_relay_current(share, client);
+	share_want_current(share, client);
 	share_log(share, "process %d of user %u is attached", client->peer.pid, client->peer.uid);
 	return 0;
 }

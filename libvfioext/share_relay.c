@@ -5,6 +5,9 @@
 #include <string.h>
 
 #include "share.h"
+#include "share_message.h"
+
+#define RETRY_MS 100
 
 static bool concerns(const struct client *client, const struct vfioext_event *event)
 {
@@ -58,47 +61,75 @@ static int enqueue(struct client *client, const struct vfioext_event *event)
 	return 0;
 }
 
-/* Those that began before it came. */
-struct current {
-	struct client *client;
-	int ret;
-};
+static void deliver(struct vfioext_share *share, struct client *client,
+		    const struct vfioext_event *event)
+{
+	int ret = enqueue(client, event);
+
+	while (!ret && client->phase == SHARE_PHASE_ATTACHED && client->nr_events) {
+		ret = share_send_next(share, client);
+		ret = ret > 0 ? 0 : ret;
+	}
+	if (!ret || ret == -EAGAIN)
+		return;
+	share_log(share, "process %d of user %u is dropped: %s", client->peer.pid, client->peer.uid,
+		  strerror(-ret));
+	client_drop(share, client);
+}
 
 static void take_current(const struct vfioext_event *event, void *data)
 {
-	struct current *current = data;
+	struct vfioext_share *share = data;
+	struct client *client;
+	unsigned int i;
 
-	if (!current->ret && concerns(current->client, event))
-		current->ret = enqueue(current->client, event);
+	for (i = 0; i < share->options.clients_max; i++) {
+		client = &share->clients[i];
+		if (client->fd >= 0 && client->current && concerns(client, event))
+			deliver(share, client, event);
+	}
 }
 
-void share_relay_current(struct vfioext_share *share, struct client *client)
+void share_want_current(struct vfioext_share *share, struct client *client)
 {
-	struct current current = { client, 0 };
-
-	if (share->events)
-		vfioext_events_resync(share->events, share->ctx, take_current, &current);
+	if (!share->events)
+		return;
+	client->current = true;
+	share->resync = true;
+	share->resync_ms = 0;
 }
 
+/* Without the module nothing is under way. If the kernel cannot tell now it is asked again. */
+void share_resync(struct vfioext_share *share)
+{
+	unsigned int i;
+	int ret;
+
+	if (share_now_ms() >= share->resync_ms) {
+		ret = vfioext_events_resync(share->events, share->ctx, take_current, share);
+		share->resync = ret < 0 && ret != -EPROTONOSUPPORT;
+		share->resync_ms = share_now_ms() + RETRY_MS;
+	}
+	if (share->resync) {
+		share_set_timer(share, share->resync_ms, true);
+		return;
+	}
+	for (i = 0; i < share->options.clients_max; i++)
+		share->clients[i].current = false;
+}
+
+/* Who hears that something was lost, needs to hear what is left of it. */
 void share_relay(struct vfioext_share *share, const struct vfioext_event *event)
 {
 	struct client *client;
 	unsigned int i;
-	int ret;
 
 	for (i = 0; i < share->options.clients_max; i++) {
 		client = &share->clients[i];
 		if (client->fd < 0 || client->old || !client->container || !concerns(client, event))
 			continue;
-		ret = enqueue(client, event);
-		while (!ret && client->phase == SHARE_PHASE_ATTACHED && client->nr_events) {
-			ret = share_send_next(share, client);
-			ret = ret > 0 ? 0 : ret;
-		}
-		if (!ret || ret == -EAGAIN)
-			continue;
-		share_log(share, "process %d of user %u is dropped: %s", client->peer.pid,
-			  client->peer.uid, strerror(-ret));
-		client_drop(share, client);
+		if (event->type == VFIOEXT_EVENT_LOST)
+			share_want_current(share, client);
+		deliver(share, client, event);
 	}
 }

@@ -14,7 +14,11 @@ struct monitor {
 	struct vfioext_events *events;
 	bool json;
 	bool resync;
+	bool warned;
 };
+
+/* What is under way is read again so much later if it could not be. */
+#define RETRY_MS 200
 
 static const char *const type_names[] = {
 	[VFIOEXT_EVENT_LOST] = "lost",
@@ -141,25 +145,32 @@ static void on_event(const struct vfioext_event *event, void *data)
 		print_line(event);
 }
 
+/* Without the module none are under way; of any other error the next try may know nothing. */
+static bool resync(struct monitor *monitor)
+{
+	int ret = vfioext_events_resync(monitor->events, monitor->ctx, on_event, monitor);
+
+	monitor->resync = ret < 0 && ret != -EPROTONOSUPPORT;
+	if (monitor->resync && !monitor->warned)
+		fail(monitor->ctx, ret, "reading removals, which is tried again");
+	monitor->warned = monitor->resync;
+	return !monitor->resync;
+}
+
 /* What is there, then what was lost, until nothing is. */
 static int dispatch(struct monitor *monitor)
 {
+	bool failed;
 	int ret;
 
 	do {
-		if (monitor->resync) {
-			monitor->resync = false;
-			ret = vfioext_events_resync(monitor->events, monitor->ctx, on_event,
-						    monitor);
-			if (ret < 0)
-				return fail(monitor->ctx, ret, "reading removals");
-		}
+		failed = monitor->resync && !resync(monitor);
 		ret = vfioext_events_dispatch(monitor->events, on_event, monitor);
 		if (ret < 0) {
 			error("reading events: %s", strerror(-ret));
 			return EXIT_FAILED;
 		}
-	} while (monitor->resync);
+	} while (monitor->resync && !failed);
 	return EXIT_DONE;
 }
 
@@ -182,7 +193,8 @@ static int watch(struct monitor *monitor)
 		ret = dispatch(monitor);
 		if (!ret && (fflush(stdout) || output_lost()))
 			ret = EXIT_FAILED;
-	} while (!ret && (poll(fds, 3, -1) > 0 || errno == EINTR) && !fds[1].revents);
+	} while (!ret && (poll(fds, 3, monitor->resync ? RETRY_MS : -1) >= 0 || errno == EINTR) &&
+		 !fds[1].revents);
 	close(fds[1].fd);
 	return ret;
 }

@@ -39,7 +39,10 @@ enum vfioext_attach_what {
  * @event: the event, NULL if it is none; good for the length of the call
  * @data: what was given to the call that dispatches
  *
- * It must not detach.
+ * Where it is an event of the type VFIOEXT_EVENT_LOST, what was told of removals is void:
+ * VFIOEXT_EVENT_CURRENT follows for each that is under way, as soon as the primary knows them.
+ *
+ * It cannot detach, nor dispatch.
  */
 typedef void (*vfioext_attach_fn)(enum vfioext_attach_what what,
 				  const struct vfioext_event *event, void *data);
@@ -100,7 +103,8 @@ int vfioext_attach_dpdk(struct vfioext *ctx, const char *path, const char *const
  *
  * What this process mapped in the container is unmapped; what others did stays.
  *
- * Return: 0, or -EBUSY if a device is still open in its container, which changes nothing.
+ * Return: 0; -EBUSY if a device of its container is not closed, be it lost, or from the
+ * callback of vfioext_attachment_dispatch(), which changes nothing.
  */
 int vfioext_detach(struct vfioext_attachment *attachment);
 
@@ -124,7 +128,8 @@ int vfioext_attachment_fd(const struct vfioext_attachment *attachment);
  * Return: how often something happened; -EACCES if the primary does not serve this user;
  * -EUSERS if it has too many clients; -ENODEV if it shares nothing; -EPROTONOSUPPORT if it
  * speaks another version; -EPROTO if what it said makes no sense; -ECONNRESET if it
- * hung up before all was there; -ENOTCONN if it is gone; -EMFILE if this process may have
+ * hung up before all was there; -ENOTCONN if it is gone; -EDEADLK if it is called from @fn;
+ * -EMFILE if this process may have
  * no more files open; -ENOMEM; or the error of the socket.
  */
 int vfioext_attachment_dispatch(struct vfioext_attachment *attachment, vfioext_attach_fn fn,

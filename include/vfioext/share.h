@@ -139,7 +139,8 @@ int vfioext_share_fd(const struct vfioext_share *share);
  * Does not wait for anybody, and takes on a limited number of clients: where there are
  * more, the descriptor stays readable.
  *
- * Return: 0, or the error of waiting for events.
+ * Return: 0; -EDEADLK if it is called from the callback of the log; or the error of waiting
+ * for events.
  */
 int vfioext_share_dispatch(struct vfioext_share *share);
 

@@ -1,105 +1,38 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * A device that is watched: removals that come, are called off, come again, and events of
- * them that are lost. The events are made here, in the place of the kernel's.
+ * them that are lost. The kernel's part is in lib/events.c.
  */
 #include <errno.h>
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/eventfd.h>
-#include <unistd.h>
 
 #include "../../libvfioext/context.h"
 #include "../../libvfioext/device.h"
 
 #include "kselftest_harness.h"
 
+#include "../lib/events.h"
+
 #define NAME "0000:00:03.0"
-
-/* What waits to be read, what is under way, and why that cannot be read now. */
-static struct vfioext_event queue[8], current[2];
-static unsigned int queued, under_way, resyncs;
-static int resync_error, dispatch_error;
-static int events_fd;
-
-int __wrap_vfioext_events_open(struct vfioext_events **events, unsigned int which, int netns);
-int __wrap_vfioext_events_fd(const struct vfioext_events *events);
-void __wrap_vfioext_events_close(struct vfioext_events *events);
-int __wrap_vfioext_events_dispatch(struct vfioext_events *events, vfioext_event_fn fn, void *data);
-int __wrap_vfioext_events_resync(struct vfioext_events *events, struct vfioext *ctx,
-				 vfioext_event_fn fn, void *data);
-
-int __wrap_vfioext_events_open(struct vfioext_events **events, unsigned int which, int netns)
-{
-	(void)which;
-	(void)netns;
-	*events = (struct vfioext_events *)queue;
-	events_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
-	return 0;
-}
-
-int __wrap_vfioext_events_fd(const struct vfioext_events *events)
-{
-	(void)events;
-	return events_fd;
-}
-
-void __wrap_vfioext_events_close(struct vfioext_events *events)
-{
-	if (events)
-		close(events_fd);
-}
-
-int __wrap_vfioext_events_dispatch(struct vfioext_events *events, vfioext_event_fn fn, void *data)
-{
-	unsigned int i, nr = queued;
-	eventfd_t count;
-
-	(void)events;
-	eventfd_read(events_fd, &count);
-	queued = 0;
-	for (i = 0; i < nr; i++)
-		fn(&queue[i], data);
-	return dispatch_error ? dispatch_error : (int)nr;
-}
-
-int __wrap_vfioext_events_resync(struct vfioext_events *events, struct vfioext *ctx,
-				 vfioext_event_fn fn, void *data)
-{
-	unsigned int i;
-
-	(void)events;
-	(void)ctx;
-	resyncs++;
-	if (resync_error)
-		return resync_error;
-	for (i = 0; i < under_way; i++)
-		fn(&current[i], data);
-	return (int)under_way;
-}
-
-static struct vfioext_event event_of(enum vfioext_event_type type, uint32_t id, const char *name)
-{
-	struct vfioext_event event = { .type = type, .outcome = -1, .removal = { .id = id } };
-
-	strcpy(event.removal.device, name);
-	strcpy(event.removal.bus, "pci");
-	return event;
-}
 
 static void tell(enum vfioext_event_type type, uint32_t id)
 {
-	queue[queued++] = event_of(type, id, id ? NAME : "");
-	eventfd_write(events_fd, 1);
+	const struct vfioext_event event = events_make(type, id, id ? NAME : "", 3);
+
+	events_tell(&event);
 }
 
 /* That is what a resync finds: of another device something, too. 0: of ours nothing. */
 static void be_under_way(uint32_t id)
 {
-	current[0] = event_of(VFIOEXT_EVENT_CURRENT, 1000, "0000:00:04.0");
-	current[1] = event_of(VFIOEXT_EVENT_CURRENT, id, NAME);
-	under_way = id ? 2 : 1;
+	const struct vfioext_event list[] = {
+		events_make(VFIOEXT_EVENT_CURRENT, 1000, "0000:00:04.0", 4),
+		events_make(VFIOEXT_EVENT_CURRENT, id, NAME, 3),
+	};
+
+	events_under_way(list, id ? 2 : 1);
 }
 
 FIXTURE(watch) {
@@ -114,7 +47,7 @@ FIXTURE(watch) {
 
 static int on_removal(struct vfioext_device *device, uint32_t id, void *data)
 {
-	FIXTURE_DATA(watch) *self = data;
+	struct _test_data_watch *self = data;
 
 	self->calls++;
 	self->id = id;
@@ -126,9 +59,7 @@ static int on_removal(struct vfioext_device *device, uint32_t id, void *data)
 
 FIXTURE_SETUP(watch)
 {
-	queued = 0;
-	resync_error = 0;
-	dispatch_error = 0;
+	events_reset();
 	be_under_way(0);
 	ASSERT_EQ(0, vfioext_new(&self->ctx, NULL));
 	self->device = calloc(1, sizeof(*self->device));
@@ -240,19 +171,19 @@ TEST_F(watch, resync_fails)
 
 	tell(VFIOEXT_EVENT_REMOVAL_REQUESTED, 1);
 	expect_told(1, 1);
-	resync_error = -ENOMEM;
-	before = resyncs;
+	events_resync_error = -ENOMEM;
+	before = events_resyncs;
 	tell(VFIOEXT_EVENT_LOST, 0);
 	expect_told(1, 1);
-	EXPECT_EQ(1, resyncs - before);
+	EXPECT_EQ(1, events_resyncs - before);
 	be_under_way(2);
 	EXPECT_TRUE(is_readable(self->device, 5000));
 	expect_told(1, 1);
-	EXPECT_EQ(2, resyncs - before);
-	resync_error = 0;
+	EXPECT_EQ(2, events_resyncs - before);
+	events_resync_error = 0;
 	EXPECT_TRUE(is_readable(self->device, 5000));
 	expect_told(2, 2);
-	EXPECT_EQ(3, resyncs - before);
+	EXPECT_EQ(3, events_resyncs - before);
 	EXPECT_FALSE(is_readable(self->device, 300));
 }
 
@@ -261,7 +192,7 @@ TEST_F(watch, module_is_gone)
 {
 	tell(VFIOEXT_EVENT_REMOVAL_REQUESTED, 1);
 	expect_told(1, 1);
-	resync_error = -EPROTONOSUPPORT;
+	events_resync_error = -EPROTONOSUPPORT;
 	tell(VFIOEXT_EVENT_LOST, 0);
 	expect_told(1, 1);
 	EXPECT_FALSE(is_readable(self->device, 300));
@@ -282,9 +213,9 @@ TEST_F(watch, begun_before)
 		self->device->watch = NULL;
 		pthread_mutex_init(&self->device->lock, NULL);
 		be_under_way(4);
-		resync_error = errors[i];
+		events_resync_error = errors[i];
 		ASSERT_EQ(0, vfioext_device_watch(self->device, on_removal, self));
-		resync_error = 0;
+		events_resync_error = 0;
 		EXPECT_TRUE(is_readable(self->device, 5000));
 		expect_told(i + 1, 4);
 	}
@@ -293,7 +224,7 @@ TEST_F(watch, begun_before)
 /* A socket that is of no use any longer says nothing of what was told before. */
 TEST_F(watch, broken_events)
 {
-	dispatch_error = -EBADF;
+	events_dispatch_error = -EBADF;
 	EXPECT_EQ(-EBADF, vfioext_device_watch_dispatch(self->device));
 	EXPECT_EQ(0, self->calls);
 	tell(VFIOEXT_EVENT_REMOVAL_REQUESTED, 1);
