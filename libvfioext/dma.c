@@ -128,6 +128,7 @@ static int read_iommufd(struct vfioext_container *container)
 {
 	struct iommu_ioas_iova_ranges query = { .size = sizeof(query), .ioas_id = container->ioas };
 	struct vfioext_iova_range *ranges;
+	int ret;
 
 	ioctl(container->fd, IOMMU_IOAS_IOVA_RANGES, &query);
 	ranges = calloc(query.num_iovas ? query.num_iovas : 1, sizeof(*ranges));
@@ -135,8 +136,9 @@ static int read_iommufd(struct vfioext_container *container)
 		return -ENOMEM;
 	query.allowed_iovas = (uintptr_t)ranges;
 	if (ioctl(container->fd, IOMMU_IOAS_IOVA_RANGES, &query)) {
+		ret = -errno;
 		free(ranges);
-		return -errno;
+		return ret;
 	}
 	container->limits.page_sizes = query.out_iova_alignment;
 	set_ranges(container, ranges, query.num_iovas);

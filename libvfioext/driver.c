@@ -248,18 +248,23 @@ static bool is_listed(const struct vfioext_device_list *devices, const char *nam
 	return false;
 }
 
+static bool is_gone(const struct vfioext_device *device, const struct vfioext_device_list *devices)
+{
+	return vfioext_device_lost(device) || !is_listed(devices, vfioext_device_info(device)->name);
+}
+
+/* From the beginning each time: a driver may unplug others when it gives one back. */
 static void remove_gone(struct vfioext_bus *bus, const struct vfioext_device_list *devices)
 {
 	struct bound **at = &bus->bound;
 
 	while (*at) {
-		const struct vfioext_device *device = (*at)->device;
-
-		if (vfioext_device_lost(device) ||
-		    !is_listed(devices, vfioext_device_info(device)->name))
+		if (is_gone((*at)->device, devices)) {
 			unbind(at);
-		else
+			at = &bus->bound;
+		} else {
 			at = &(*at)->next;
+		}
 	}
 }
 

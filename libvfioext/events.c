@@ -27,12 +27,13 @@ struct vfioext_events {
 	unsigned int which;
 	uint32_t sequences[NR_KINDS];
 	bool started[NR_KINDS];
+	bool busy;
 };
 
 /* Open the socket in another network namespace, and come back. */
 static int open_in_namespace(struct netlink *netlink, int netns)
 {
-	int own, ret;
+	int own, ret, back;
 
 	own = open("/proc/thread-self/ns/net", O_RDONLY | O_CLOEXEC);
 	if (own < 0)
@@ -43,9 +44,10 @@ static int open_in_namespace(struct netlink *netlink, int netns)
 	}
 	ret = netlink_open(netlink);
 	if (setns(own, CLONE_NEWNET)) {
+		back = -errno;
 		if (!ret)
 			netlink_close(netlink);
-		ret = -errno;
+		ret = back;
 	}
 out_close:
 	close(own);
@@ -234,7 +236,7 @@ static ssize_t receive(struct netlink *netlink)
 	return len < 0 ? -errno : len;
 }
 
-int vfioext_events_dispatch(struct vfioext_events *events, vfioext_event_fn fn, void *data)
+static int dispatch_all(struct vfioext_events *events, vfioext_event_fn fn, void *data)
 {
 	struct dispatch dispatch = { .events = events, .fn = fn, .data = data };
 	ssize_t len;
@@ -255,6 +257,19 @@ int vfioext_events_dispatch(struct vfioext_events *events, vfioext_event_fn fn, 
 			return (int)len;
 		mnl_cb_run(events->netlink.buffer, len, 0, 0, on_event, &dispatch);
 	}
+}
+
+/* There is one buffer, and what is in it is being told. */
+int vfioext_events_dispatch(struct vfioext_events *events, vfioext_event_fn fn, void *data)
+{
+	int ret;
+
+	if (events->busy)
+		return -EDEADLK;
+	events->busy = true;
+	ret = dispatch_all(events, fn, data);
+	events->busy = false;
+	return ret;
 }
 
 int vfioext_events_resync(struct vfioext_events *events, struct vfioext *ctx, vfioext_event_fn fn,

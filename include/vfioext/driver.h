@@ -67,7 +67,7 @@ int vfioext_read_mdev_ids(struct vfioext *ctx, struct vfioext_device_info *info)
  * @nr_ids: how many
  * @probe: take a device, which is open and whose driver from then on this is until
  *	@remove; an error leaves it to other drivers
- * @remove: give it back; it is closed after
+ * @remove: give it back; it is closed after. It may unplug other devices.
  * @data: the driver's own
  */
 struct vfioext_driver {

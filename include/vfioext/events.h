@@ -116,9 +116,10 @@ int vfioext_events_set_buffer(struct vfioext_events *events, unsigned int size);
  * @data: for @fn
  *
  * Does not wait. Losses are told as VFIOEXT_EVENT_LOST, in their place. @fn must
- * not close the subscription.
+ * not close the subscription; it may call vfioext_events_resync().
  *
- * Return: how many calls @fn got, or the error of the socket.
+ * Return: how many calls @fn got; -EDEADLK if it is called from @fn; or the error of the
+ * socket.
  */
 int vfioext_events_dispatch(struct vfioext_events *events, vfioext_event_fn fn, void *data);
 
@@ -130,7 +131,9 @@ int vfioext_events_dispatch(struct vfioext_events *events, vfioext_event_fn fn, 
  * @data: for @fn
  *
  * A removal that is not told and was known is over. Events that came meanwhile
- * are still to be dispatched, and may tell of what is told here already.
+ * are still to be dispatched, and may tell of what is told here already. On an error nothing
+ * was told: it is to be called again, but for -EPROTONOSUPPORT, as without the module
+ * nothing is under way.
  *
  * Return: how many calls @fn got, or as vfioext_removals_get().
  */

@@ -291,4 +291,54 @@ TEST_F(lifetimes, not_freed_as_a_part)
 	munmap(around, PAGE);
 }
 
+static struct vfioext_bus *bus;
+static unsigned int removed;
+
+static int probe(const struct vfioext_driver *driver, struct vfioext_device *device)
+{
+	(void)driver;
+	return vfioext_device_lost(device);
+}
+
+/* Whoever goes takes all others along. */
+static void remove_all(const struct vfioext_driver *driver, struct vfioext_device *device)
+{
+	static const char *const names[] = { DEVICE, NEIGHBOUR, LONER };
+	unsigned int i;
+
+	(void)driver;
+	removed++;
+	for (i = 0; i < 3; i++)
+		if (strcmp(names[i], vfioext_device_info(device)->name))
+			vfioext_bus_unplug(bus, names[i]);
+}
+
+TEST_F(lifetimes, driver_unplugs_others)
+{
+	static const struct vfioext_device_id any = {
+		.vendor = VFIOEXT_ANY_ID, .device = VFIOEXT_ANY_ID,
+		.subsystem_vendor = VFIOEXT_ANY_ID, .subsystem_device = VFIOEXT_ANY_ID,
+	};
+	const struct vfioext_driver driver = {
+		.name = "all", .ids = &any, .nr_ids = 1, .probe = probe, .remove = remove_all,
+	};
+	char path[128];
+
+	EXPECT_EQ(0, vfioext_dma_free(vfioext_device_container(self->device), self->memory, PAGE));
+	vfioext_device_close(self->device);
+	self->device = NULL;
+	removed = 0;
+	ASSERT_EQ(0, vfioext_bus_new(self->ctx, &self->how, &bus));
+	ASSERT_EQ(0, vfioext_bus_register(bus, &driver));
+	EXPECT_EQ(3, vfioext_bus_scan(bus));
+	snprintf(path, sizeof(path), "%s/bus/pci/devices/" DEVICE "/vfio-dev/vfio0", self->sysfs);
+	ASSERT_EQ(0, rmdir(path));
+	path[strlen(path) - strlen("/vfio0")] = '\0';
+	ASSERT_EQ(0, rmdir(path));
+	/* They are found again. */
+	EXPECT_EQ(2, vfioext_bus_scan(bus));
+	EXPECT_EQ(3, removed);
+	vfioext_bus_free(bus);
+}
+
 TEST_HARNESS_MAIN
