@@ -35,6 +35,8 @@ struct vfioext_user_device;
  * vfioext_user_log_fn - gets a line on what happened
  * @text: the line, without its end; good for the length of the call
  * @data: what was given with it
+ *
+ * It must not use the server, nor its devices.
  */
 typedef void (*vfioext_user_log_fn)(const char *text, void *data);
 
@@ -55,7 +57,10 @@ typedef void (*vfioext_user_log_fn)(const char *text, void *data);
 int vfioext_user_new(struct vfioext *ctx, vfioext_user_log_fn log, void *data,
 		     struct vfioext_user **server);
 
-/** vfioext_user_free() - free the server and the devices that are left, as each was freed. */
+/**
+ * vfioext_user_free() - free the server, and the devices that are left as
+ *	vfioext_user_device_free(); not from a callback. NULL is fine.
+ */
 void vfioext_user_free(struct vfioext_user *server);
 
 /** vfioext_user_fd() - what to poll for input; stays the server's own. */
@@ -68,7 +73,8 @@ int vfioext_user_fd(const struct vfioext_user *server);
  * Does not wait for anybody. No client gets more than its turn: where there is more to do
  * the descriptor stays readable.
  *
- * Return: 0, or the error of waiting for events.
+ * Return: 0; -EDEADLK if it is called from a callback of the server or of one of its devices;
+ * or the error of waiting for events.
  */
 int vfioext_user_dispatch(struct vfioext_user *server);
 
@@ -80,7 +86,8 @@ int vfioext_user_dispatch(struct vfioext_user *server);
  * For a thread that does nothing else. With one busy client and no timeout it takes one
  * system call less for each command than to poll and dispatch.
  *
- * Return: 0, also if nothing happened; or the error of waiting for events.
+ * Return: 0, also if nothing happened; -EDEADLK as vfioext_user_dispatch(); or the error of
+ * waiting for events.
  */
 int vfioext_user_wait(struct vfioext_user *server, int timeout_ms);
 
@@ -132,8 +139,9 @@ struct vfioext_user_memory {
  * @migration_write: take @size bytes of the state. Return: 0, or an error.
  *
  * Called from vfioext_user_dispatch() alone, and @detached and @dma_unmap also from where
- * the client is dropped. None of them may free or stop the device. Buffers of bytes need
- * not be aligned; @set is.
+ * the client is dropped. None of them may free or stop the device, but drop its client by
+ * vfioext_user_device_detach(); devices of which no callback is under way may be made,
+ * stopped and freed. To dispatch is -EDEADLK. Buffers of bytes need not be aligned; @set is.
  */
 struct vfioext_user_ops {
 	void (*attached)(struct vfioext_user_device *device);
@@ -172,7 +180,14 @@ struct vfioext_user_ops {
 int vfioext_user_device_new(struct vfioext_user *server, const struct vfioext_user_ops *ops,
 			    void *data, struct vfioext_user_device **device);
 
-/** vfioext_user_device_free() - stop serving it, and free it; NULL is fine. */
+/**
+ * vfioext_user_device_free() - stop serving it, and free it
+ * @device: the device, or NULL
+ *
+ * Its client is dropped as by vfioext_user_device_stop(). Memory that is in use of
+ * vfioext_user_sgl_get() stays until it is put, which is all that is still to be called with
+ * the device. No other thread may be in a call with it.
+ */
 void vfioext_user_device_free(struct vfioext_user_device *device);
 
 /** vfioext_user_device_data() - what was given to vfioext_user_device_new(). Any thread. */
@@ -314,7 +329,7 @@ int vfioext_user_device_listen(struct vfioext_user_device *device, const char *p
  * @device: the device
  * @fd: the connected socket, which is the device's from then on
  *
- * Return: 0; -EBUSY if a client is there; -EBADF or -ENOTSOCK if @fd is no socket,
+ * Return: 0; -EBUSY if a client is there, or the device is being freed; -EBADF or -ENOTSOCK if @fd is no socket,
  * -EPROTOTYPE if it is none of type SOCK_STREAM; -ENOMEM. On an error @fd is left open.
  */
 int vfioext_user_device_attach(struct vfioext_user_device *device, int fd);
@@ -322,7 +337,13 @@ int vfioext_user_device_attach(struct vfioext_user_device *device, int fd);
 /** vfioext_user_device_detach() - drop the client; the next one can come. */
 void vfioext_user_device_detach(struct vfioext_user_device *device);
 
-/** vfioext_user_device_stop() - drop the client, and remove the socket. */
+/**
+ * vfioext_user_device_stop() - drop the client, and remove the socket
+ * @device: the device
+ *
+ * Before it returns, transfers by messages end with -ENOTCONN, and then @detached is called,
+ * and @dma_unmap for all memory.
+ */
 void vfioext_user_device_stop(struct vfioext_user_device *device);
 
 /** vfioext_user_device_has_client() - is there one, be it that it said nothing yet? */
@@ -400,7 +421,8 @@ struct vfioext_user_use {
  * @uses: for vfioext_user_sgl_put(), as many as @iov
  * @nr: for how many there is room
  *
- * Any thread. The memory is good until it is put. It may be of a file that the client
+ * Any thread. The memory is good until it is put, also if the client goes, or the device is
+ * freed before. It may be of a file that the client
  * makes shorter: see vfioext_user_new().
  *
  * Return: how many there are in @iov; -ENOENT if not all of it is there; -EACCES if the
@@ -417,7 +439,7 @@ int vfioext_user_sgl_get(struct vfioext_user_device *device, const struct vfioex
  * @uses: what vfioext_user_sgl_get() gave
  * @nr: what it returned
  *
- * Any thread.
+ * Any thread. The device may have been freed, and its server as well.
  */
 void vfioext_user_sgl_put(struct vfioext_user_device *device, struct vfioext_user_use *uses,
 			  size_t nr);
@@ -425,9 +447,11 @@ void vfioext_user_sgl_put(struct vfioext_user_device *device, struct vfioext_use
 /**
  * vfioext_user_dma_fn - what was asked for by messages has come to its end
  * @device: the device
- * @error: 0, or an error: -ENOTCONN if the client has gone, -ETIMEDOUT if it does not answer
- *	while it waits for memory to be unmapped
+ * @error: 0, or an error: -ENOTCONN if the client has gone, or the device is stopped or freed,
+ *	-ETIMEDOUT if the client does not answer while it waits for memory to be unmapped
  * @data: what was given with it
+ *
+ * Called once, and by the rules of the callbacks of struct vfioext_user_ops.
  */
 typedef void (*vfioext_user_dma_fn)(struct vfioext_user_device *device, int error, void *data);
 

@@ -22,7 +22,7 @@ int vfioext_user_device_new(struct vfioext_user *server, const struct vfioext_us
 	new->ops = ops;
 	new->data = data;
 	listener_init(&new->listener);
-	memory_init(&new->memory);
+	memory_init(&new->memory, server->wake);
 	new->next = server->devices;
 	server->devices = new;
 	*device = new;
@@ -31,19 +31,30 @@ int vfioext_user_device_new(struct vfioext_user *server, const struct vfioext_us
 
 void vfioext_user_device_free(struct vfioext_user_device *device)
 {
+	struct vfioext_user *server;
 	struct vfioext_user_device **at;
 
 	if (!device)
 		return;
+	server = device->server;
+	device->freed = true;
 	vfioext_user_device_stop(device);
-	for (at = &device->server->devices; *at != device;)
+	for (at = &server->devices; *at != device;)
 		at = &(*at)->next;
 	*at = device->next;
+	if (server->next == device)
+		server->next = device->next;
 	user_regions_free(device);
 	user_irqs_free(device);
 	pci_free(device);
-	memory_destroy(&device->memory);
 	free(device->uids);
+	if (memory_close(&device->memory))
+		device_end(device);
+}
+
+void device_end(struct vfioext_user_device *device)
+{
+	memory_destroy(&device->memory);
 	free(device);
 }
 
@@ -202,7 +213,7 @@ int vfioext_user_device_attach(struct vfioext_user_device *device, int fd)
 	socklen_t size = sizeof(int);
 	int type;
 
-	if (device->session)
+	if (device->session || device->freed)
 		return -EBUSY;
 	if (getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &size))
 		return -errno;
@@ -221,10 +232,13 @@ void vfioext_user_device_detach(struct vfioext_user_device *device)
 
 void vfioext_user_device_stop(struct vfioext_user_device *device)
 {
+	/* What is called for its client is not to take the next one. */
+	device->server->inside++;
 	while (device->refused)
 		session_free(device->refused);
 	if (device->session)
 		session_free(device->session);
+	device->server->inside--;
 	server_forget(device->server, device->listener.fd, &device->source);
 	listener_close(&device->listener);
 	listener_init(&device->listener);

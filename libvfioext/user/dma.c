@@ -89,15 +89,16 @@ int command_dma_unmap(struct session *session, struct message *message)
 	return session_answer(session, message, &unmap, sizeof(unmap));
 }
 
+/* The device may have been freed: with what was in use of it goes what is left of it. */
 static void put_uses(struct vfioext_user_device *device, struct vfioext_user_use *uses, size_t nr)
 {
 	bool last = false;
 	size_t i;
 
 	for (i = 0; i < nr; i++)
-		last |= memory_unuse(&device->memory, uses[i].map);
+		last = memory_unuse(&device->memory, uses[i].map);
 	if (last)
-		server_wake(device->server);
+		device_end(device);
 }
 
 /* One entry of a list, which may reach over several maps. Return: how many, or an error. */

@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/eventfd.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -10,9 +11,10 @@
 #include "memory.h"
 #include "version.h"
 
-void memory_init(struct memory *memory)
+void memory_init(struct memory *memory, int wake)
 {
 	memset(memory, 0, sizeof(*memory));
+	memory->wake = wake;
 	pthread_mutex_init(&memory->lock, NULL);
 }
 
@@ -30,6 +32,17 @@ static void map_free(struct memory *memory, struct memory_map *map)
 	if (map->fd >= 0)
 		close(map->fd);
 	free(map);
+}
+
+bool memory_close(struct memory *memory)
+{
+	bool unused;
+
+	pthread_mutex_lock(&memory->lock);
+	memory->closed = true;
+	unused = !memory->nr_dying;
+	pthread_mutex_unlock(&memory->lock);
+	return unused;
 }
 
 void memory_destroy(struct memory *memory)
@@ -286,8 +299,11 @@ bool memory_unuse(struct memory *memory, struct memory_map *map)
 	map_free(memory, map);
 	pthread_mutex_lock(&memory->lock);
 	memory->nr_dying--;
+	if (!memory->closed)
+		eventfd_write(memory->wake, 1);
+	last = memory->closed && !memory->nr_dying;
 	pthread_mutex_unlock(&memory->lock);
-	return true;
+	return last;
 }
 
 int memory_copy(struct memory *memory, struct vfioext_user_memory **list, size_t *nr)

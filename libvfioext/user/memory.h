@@ -36,6 +36,8 @@ struct memory_map {
  * @last: where something was found last
  * @files: those that are mapped whole, in use by whatever there is
  * @nr_dying: how many are in use that are not in the list any longer
+ * @wake: eventfd that is signaled when one of these is not in use any longer
+ * @closed: its device is freed: nobody is to be woken
  */
 struct memory {
 	pthread_mutex_t lock;
@@ -45,9 +47,17 @@ struct memory {
 	size_t last;
 	struct mapped_file *files;
 	size_t nr_dying;
+	int wake;
+	bool closed;
 };
 
-void memory_init(struct memory *memory);
+void memory_init(struct memory *memory, int wake);
+
+/*
+ * Nothing is in the list, and the device goes. Return: true if it can be destroyed; else the
+ * last memory_unuse() says so.
+ */
+bool memory_close(struct memory *memory);
 void memory_destroy(struct memory *memory);
 
 /* A file behind memory; @fd is -1 for none. It stays the caller's. */
@@ -89,7 +99,7 @@ bool memory_is_dying(struct memory *memory);
  */
 struct memory_map *memory_use(struct memory *memory, uint64_t iova, uint32_t flags, int *error);
 
-/* Return: true if it was the last use of what is dying. */
+/* Return: true if it was the last use after memory_close(). */
 bool memory_unuse(struct memory *memory, struct memory_map *map);
 
 #endif

@@ -59,13 +59,14 @@ int server_watch(const struct vfioext_user *server, int fd, uint32_t events,
 static void on_wake(struct source *source, uint32_t events)
 {
 	struct vfioext_user *server = (struct vfioext_user *)source;
-	struct vfioext_user_device *device, *next;
+	struct vfioext_user_device *device;
 	eventfd_t count;
 
 	(void)events;
 	eventfd_read(server->wake, &count);
-	for (device = server->devices; device; device = next) {
-		next = device->next;
+	for (device = server->devices; device; device = server->next) {
+		/* A callback may free any other. */
+		server->next = device->next;
 		if (device->session)
 			session_resume(device->session);
 	}
@@ -177,15 +178,34 @@ static int dispatch(struct vfioext_user *server, int timeout_ms)
 
 int vfioext_user_dispatch(struct vfioext_user *server)
 {
-	return dispatch(server, 0);
+	int ret;
+
+	if (server->inside)
+		return -EDEADLK;
+	server->inside++;
+	ret = dispatch(server, 0);
+	server->inside--;
+	return ret;
 }
 
 /* To wait for a client at its own socket for a moment saves to wait for all of them. */
-int vfioext_user_wait(struct vfioext_user *server, int timeout_ms)
+static int wait_and_dispatch(struct vfioext_user *server, int timeout_ms)
 {
 	if (!server->only || server->streak < STREAK_MIN || timeout_ms >= 0)
 		return dispatch(server, timeout_ms);
 	if (++server->turns < TURNS_MAX && session_wait(server->only))
 		return 0;
 	return dispatch(server, server->turns < TURNS_MAX ? -1 : 0);
+}
+
+int vfioext_user_wait(struct vfioext_user *server, int timeout_ms)
+{
+	int ret;
+
+	if (server->inside)
+		return -EDEADLK;
+	server->inside++;
+	ret = wait_and_dispatch(server, timeout_ms);
+	server->inside--;
+	return ret;
 }

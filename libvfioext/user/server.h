@@ -43,6 +43,8 @@ struct bridge_mapping;
  * @nobody: eventfd that stands for those that clients took away
  * @spare: a descriptor that is given up to turn a client away when there is no other
  * @events: that were taken; @at_event is the next of @nr_events
+ * @next: the device that is looked after next, where all are in turn
+ * @inside: how many calls are under way that call back
  * @mappings: what bridges of one container have mapped together
  * @only: the session that alone had input lately, @streak times
  * @turns: how often it alone was looked at since
@@ -57,6 +59,8 @@ struct vfioext_user {
 	int nobody;
 	int spare;
 	struct vfioext_user_device *devices;
+	struct vfioext_user_device *next;
+	unsigned int inside;
 	struct bridge_mapping *mappings;
 	struct epoll_event events[EVENTS_MAX];
 	unsigned int at_event;
@@ -112,6 +116,7 @@ struct user_pci;
  * @uids: the only users who are served, @nr_uids of them; none for all who can connect
  * @session: the client's, or NULL
  * @refused: sessions of others, which only hear that
+ * @freed: vfioext_user_device_free() was called; what is left is @memory, while it is in use
  * @pci: its configuration space, if the library keeps it
  */
 struct vfioext_user_device {
@@ -127,6 +132,7 @@ struct vfioext_user_device {
 	struct session *session;
 	struct session *refused;
 	unsigned int nr_refused;
+	bool freed;
 	unsigned int nr_regions;
 	struct user_region regions[VFIOEXT_USER_REGIONS_MAX];
 	unsigned int nr_irqs;
@@ -189,6 +195,9 @@ int server_watch(const struct vfioext_user *server, int fd, uint32_t events,
 		 struct source *source);
 /* Before @fd is closed, which others may still have open: it would stay in the epoll. */
 void server_forget(struct vfioext_user *server, int fd, struct source *source);
+
+/* device.c: free what is left of a device that was freed, whose memory nobody uses any longer. */
+void device_end(struct vfioext_user_device *device);
 
 /* session.c: Return: 0, or an error, and then the descriptor is the caller's. */
 int session_new(struct vfioext_user_device *device, int fd, bool refused);
