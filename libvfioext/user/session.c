@@ -476,8 +476,12 @@ static void on_twin(struct source *source, uint32_t events)
 static void on_timer(struct source *source, uint32_t events)
 {
 	struct session *session = ((struct timer *)source)->session;
+	uint64_t times;
 
 	(void)events;
+	/* It may have been set anew, or stopped, by what came before in the same turn. */
+	if (read(session->timer.fd, &times, sizeof(times)) != sizeof(times))
+		return;
 	set_timer(session, UNMAP_MS);
 	if (!session->agreed) {
 		device_log(session->device, "a client said nothing for %u s", VERSION_MS / 1000);

@@ -509,6 +509,42 @@ TEST_F(messages, unmap_waits_for_who_does_not_answer)
 	EXPECT_EQ(0, memcmp(dma_buffer, "abcdefgh", 8));
 }
 
+/*
+ * The memory is put just when the time is up, and the server looks at both at once: that
+ * ends the wait, and nothing that comes later is given up.
+ */
+TEST_F(messages, unmap_ends_when_its_time_is_up)
+{
+	struct vfio_user_dma_unmap unmap = { sizeof(unmap), 0, 2 * PAGE, PAGE };
+	struct vfioext_user_sg sg = { 0x10, 8 };
+	unsigned int logs;
+	struct iovec iov;
+	int i;
+
+	map_remote(self->wire);
+	ASSERT_EQ(0, wire_map(self->wire, 2 * PAGE, PAGE, MAPPED, self->file, 0));
+	ASSERT_EQ(1, get(self->device, 2 * PAGE, 8, VFIOEXT_USER_WRITE, &iov, &held, 1));
+	wire_put(self->wire, VFIO_USER_DMA_UNMAP, 0, &unmap, sizeof(unmap), NULL, 0);
+	EXPECT_EQ(0, wire_get(self->wire));
+	logs = self->probe->logs;
+	vfioext_user_sgl_put(self->device, &held, 1);
+	usleep(2100000);
+	ASSERT_EQ(1, wire_get(self->wire));
+	EXPECT_EQ(VFIO_USER_DMA_UNMAP, self->wire->header.command);
+	ASSERT_EQ(-EINPROGRESS, vfioext_user_dma_read(self->device, &sg, 1, dma_buffer,
+						      probe_dma_done, self->probe));
+	ASSERT_TRUE(is_asked(self->wire, VFIO_USER_DMA_READ, 0x10, 8));
+	for (i = 0; i < 25; i++) {
+		usleep(100000);
+		wire_pump(self->test.server);
+	}
+	EXPECT_EQ(0, self->probe->dma_done);
+	EXPECT_EQ(logs, self->probe->logs);
+	answer(self->wire, 0x10, 8, "abcdefgh", 8);
+	EXPECT_EQ(1, self->probe->dma_done);
+	EXPECT_EQ(0, self->probe->dma_error);
+}
+
 /* One whose device goes before it answers: what was given up is no more than freed. */
 TEST_F(messages, given_up_and_never_answered)
 {
