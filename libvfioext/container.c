@@ -547,17 +547,19 @@ static void remove_group(struct vfioext_container *container, struct group *grou
 }
 
 /*
- * Accessors may be about to use the descriptor of a device that is lost: its number
- * stands for a file of no content until the device is closed.
+ * That of a lost device goes when another takes its number, for which no descriptor has to be
+ * free; EBUSY is for a moment.
  */
 static void close_device(struct vfioext_device *device)
 {
-	int null = vfioext_device_lost(device) ? open("/dev/null", O_RDWR | O_CLOEXEC) : -1;
+	int ret = -1;
 
-	if (null >= 0 && dup3(null, device->fd, O_CLOEXEC) >= 0) {
-		close(null);
+	if (vfioext_device_lost(device))
+		do
+			ret = dup3(device->ctx->nothing, device->fd, O_CLOEXEC);
+		while (ret < 0 && (errno == EBUSY || errno == EINTR));
+	if (ret >= 0)
 		return;
-	}
 	close(device->fd);
 	device->fd = -1;
 }

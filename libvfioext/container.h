@@ -3,6 +3,7 @@
 #define LIBVFIOEXT_CONTAINER_H
 
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <vfioext/container.h>
 #include <vfioext/device.h>
@@ -41,7 +42,7 @@ struct group {
  *	freed meanwhile.
  * @orphaned: the device whose own it was is closed: who holds it last frees it
  * @shared: it is another process's, which set it up and has mappings in it
- * @lent: it was handed out once, and others may have mappings in it
+ * @lent: it was handed out once, and others may have mappings in it; a share's thread says so
  * @lock: protects groups, limits, @held, @orphaned, @lent, and every change of @mappings
  * @groups_lock: taken, too, to change @groups; for those who cannot wait for the kernel
  *	to map memory
@@ -64,7 +65,7 @@ struct vfioext_container {
 	unsigned int held;
 	bool orphaned;
 	bool shared;
-	bool lent;
+	atomic_bool lent;
 	pthread_mutex_t lock;
 	pthread_mutex_t groups_lock;
 	struct group *groups;

@@ -2,6 +2,8 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
 
 #include "context.h"
 #include "sysfs.h"
@@ -18,8 +20,22 @@ int vfioext_new(struct vfioext **ctx, const char *sysfs)
 	if (!new)
 		return -ENOMEM;
 	strcpy(new->sysfs, sysfs);
+	new->nothing = -1;
 	*ctx = new;
 	return 0;
+}
+
+/* An eventfd: it can be neither mapped nor read at a place, and nobody has it but us. */
+int context_need_nothing(struct vfioext *ctx)
+{
+	int ret;
+
+	if (ctx->nothing < 0)
+		ctx->nothing = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	if (ctx->nothing >= 0)
+		return 0;
+	ret = -errno;
+	return context_fail(ctx, ret, "eventfd: %s", strerror(-ret));
 }
 
 void vfioext_free(struct vfioext *ctx)
@@ -27,6 +43,8 @@ void vfioext_free(struct vfioext *ctx)
 	if (!ctx)
 		return;
 	netlink_close(&ctx->netlink);
+	if (ctx->nothing >= 0)
+		close(ctx->nothing);
 	free(ctx);
 }
 

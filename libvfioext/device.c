@@ -28,8 +28,10 @@ static int read_info(struct vfioext_device *device)
 	device->resettable = info.flags & VFIO_DEVICE_FLAGS_RESET;
 	device->nr_regions = info.num_regions;
 	device->nr_irqs = info.num_irqs;
-	device->regions = calloc(info.num_regions, sizeof(void *));
 	device->irqs = calloc(info.num_irqs, sizeof(*device->irqs));
+	/* A thread may find out that the device is lost, and look for them. */
+	__atomic_store_n(&device->regions, calloc(info.num_regions, sizeof(void *)),
+			 __ATOMIC_RELEASE);
 	return device->regions && device->irqs ? 0 : -ENOMEM;
 }
 
@@ -105,8 +107,7 @@ int vfioext_device_open(struct vfioext *ctx, const char *name, const struct vfio
 	new = device_new(ctx, &info, how);
 	if (!new)
 		return -ENOMEM;
-	if (remote_path(name))
-		ret = remote_open(new, name);
+	ret = remote_path(name) ? remote_open(new, name) : context_need_nothing(ctx);
 	if (!ret)
 		ret = open_in_container(new, how);
 	if (ret) {

@@ -27,7 +27,7 @@ struct irq {
  * @own: the container that was made for it, which stays until it is closed; or NULL
  * @joined: it is in @container
  * @group: NULL if iommufd stands behind it
- * @fd: the device's; once it is lost, of a file without content, or -1
+ * @fd: the device's; once it is lost, of a file of nothing
  * @remote: NULL unless another process serves it; then there is no @fd
  * @next: of the remote devices in its container
  * @mapped: a region was mapped

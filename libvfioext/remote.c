@@ -38,12 +38,13 @@ const char *remote_path(const char *name)
 static void on_lost(void *data)
 {
 	struct vfioext_device *device = data;
-	struct region *region;
+	struct region **regions, *region;
 	unsigned int i;
 
 	atomic_store(&device->lost, true);
-	for (i = 0; device->regions && i < device->nr_regions; i++) {
-		region = __atomic_load_n(&device->regions[i], __ATOMIC_ACQUIRE);
+	regions = __atomic_load_n(&device->regions, __ATOMIC_ACQUIRE);
+	for (i = 0; regions && i < device->nr_regions; i++) {
+		region = __atomic_load_n(&regions[i], __ATOMIC_ACQUIRE);
 		if (region)
 			region_fast_off(region);
 	}
