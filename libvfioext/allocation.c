@@ -67,6 +67,11 @@ static int allocate_anonymous(bool huge, struct mapping *memory)
 
 	if (at == MAP_FAILED)
 		return -ENOMEM;
+	/*
+	 * It is pinned, and so fork() would copy it page by page, for a child whose copy no
+	 * device sees.
+	 */
+	madvise(at, memory->size, MADV_DONTFORK);
 	memory->iova = (uintptr_t)at;
 	memory->flags = NO_FILE;
 	return 0;

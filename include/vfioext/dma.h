@@ -116,6 +116,11 @@ int vfioext_dma_vaddr(const struct vfioext_container *container, uint64_t iova, 
  * The memory stays until it is freed, mapped or not, also when the device is lost. What is not
  * freed when the container is, is the caller's, to be given to munmap().
  *
+ * A child of fork() does not have it, and cannot use it (MADV_DONTFORK): devices would not see
+ * its copy, and to make one of all that is pinned takes time and memory. For vfio-user devices
+ * it is in a file, which a child shares. Memory of the caller's that is mapped is the caller's
+ * affair.
+ *
  * Return: as vfioext_dma_map(), or the error of making a file, for vfio-user devices.
  */
 int vfioext_dma_alloc(struct vfioext_container *container, uint64_t size, unsigned int flags,

@@ -291,6 +291,52 @@ TEST_F(lifetimes, not_freed_as_a_part)
 	munmap(around, PAGE);
 }
 
+/* A copy would be of no use: the child has none. */
+TEST_F(lifetimes, memory_is_not_the_childs)
+{
+	struct vfioext_container *container = vfioext_device_container(self->device);
+	int status;
+	pid_t pid;
+
+	memset(self->memory, 1, PAGE);
+	pid = fork();
+	if (!pid)
+		_exit(is_memory(self->memory));
+	ASSERT_EQ(pid, waitpid(pid, &status, 0));
+	EXPECT_EQ(0, status);
+	EXPECT_TRUE(is_memory(self->memory));
+	EXPECT_EQ(0, vfioext_dma_free(container, self->memory, PAGE));
+}
+
+/*
+ * Whoever is about to use the device's descriptor finds that nothing is there, and no other
+ * file, be it that the process has no descriptor left, and no /dev.
+ */
+TEST_F(lifetimes, descriptor_of_a_lost_device)
+{
+	int fd = vfioext_device_fd(self->device), next = dup(fd);
+	struct rlimit limit, none;
+	struct stat before, after;
+	uint64_t value;
+
+	ASSERT_EQ(0, fstat(fd, &before));
+	ASSERT_EQ(0, getrlimit(RLIMIT_NOFILE, &limit));
+	/* That is the first that is free. */
+	close(next);
+	none = (struct rlimit){ (rlim_t)next, limit.rlim_max };
+	ASSERT_EQ(0, setrlimit(RLIMIT_NOFILE, &none));
+	ASSERT_GT(0, dup(fd));
+	vfioext_device_let_go(self->device);
+	ASSERT_EQ(0, setrlimit(RLIMIT_NOFILE, &limit));
+	EXPECT_EQ(fd, vfioext_device_fd(self->device));
+	ASSERT_EQ(0, fstat(fd, &after));
+	EXPECT_NE(before.st_ino, after.st_ino);
+	EXPECT_GT(0, pread(fd, &value, sizeof(value), 0));
+	EXPECT_GT(0, pwrite(fd, &value, sizeof(value), 0));
+	EXPECT_EQ(MAP_FAILED, mmap(NULL, PAGE, PROT_READ, MAP_SHARED, fd, 0));
+	EXPECT_EQ(0, vfioext_dma_free(vfioext_device_container(self->device), self->memory, PAGE));
+}
+
 static struct vfioext_bus *bus;
 static unsigned int removed;
 
