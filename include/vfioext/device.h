@@ -104,11 +104,14 @@ struct vfioext_container *vfioext_device_container(const struct vfioext_device *
 
 /**
  * vfioext_device_fd() - the device's file descriptor, which stays its own; -1 if it is served
- * over vfio-user
+ * over vfio-user. Once the device is lost, that of a file which nothing is to be had from.
  */
 int vfioext_device_fd(const struct vfioext_device *device);
 
-/** vfioext_device_group_fd() - the group's, likewise; -1 if iommufd stands behind it. */
+/**
+ * vfioext_device_group_fd() - the group's, likewise; -1 if iommufd stands behind it, or the
+ * device is lost
+ */
 int vfioext_device_group_fd(const struct vfioext_device *device);
 
 /** vfioext_device_nr_regions() - how many regions it has, numbered from 0. */

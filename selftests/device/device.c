@@ -432,8 +432,14 @@ static bool is_unbound(void)
 
 TEST_F(device, wanted_back)
 {
+	struct vfioext_container *container;
 	struct vfioext_region *bar;
+	uint64_t iova;
+	void *memory;
+
 	open_it(EDU, NULL, &self->device);
+	container = vfioext_device_container(self->device);
+	ASSERT_EQ(0, vfioext_dma_alloc(container, PAGE, 0, &memory, &iova));
 	ASSERT_EQ(0, vfioext_region_get(self->device, 0, &bar));
 	ASSERT_EQ(0, vfioext_region_map(bar));
 	ASSERT_EQ(0, vfioext_device_watch(self->device, on_removal, NULL));
@@ -448,6 +454,11 @@ TEST_F(device, wanted_back)
 	vfioext_write32(bar, 4, 1);
 	EXPECT_EQ(-ENODEV, vfioext_device_reset(self->device));
 	EXPECT_EQ(-ENODEV, vfioext_device_watch(self->device, NULL, NULL));
+	/* The host has its device, and the driver frees what it had. */
+	EXPECT_EQ(container, vfioext_device_container(self->device));
+	EXPECT_EQ(0, vfioext_dma_free(container, memory, PAGE));
+	EXPECT_NE(0, msync(memory, PAGE, MS_ASYNC));
+	EXPECT_EQ(-ENOENT, vfioext_dma_unmap(container, iova, PAGE));
 }
 
 TEST_F(device, wanted_back_without_the_module)

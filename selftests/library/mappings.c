@@ -160,6 +160,22 @@ static void check_next(EXPECTATIONS, uint64_t iova)
 		ASSERT_TRUE(same(expected, &found));
 }
 
+/* One of those that begin there, or the next. */
+static void check_next_vaddr(EXPECTATIONS, uint64_t vaddr)
+{
+	const struct mapping *expected = NULL;
+	struct mapping found;
+	size_t i;
+
+	for (i = 0; i < self->nr; i++)
+		if (self->list[i].vaddr >= vaddr &&
+		    (!expected || self->list[i].vaddr < expected->vaddr))
+			expected = &self->list[i];
+	ASSERT_EQ(!!expected, mappings_next_vaddr(self->mappings, vaddr, &found));
+	if (expected)
+		ASSERT_TRUE(expected->vaddr == found.vaddr && list_has(self, &found));
+}
+
 static void check_around(EXPECTATIONS, uint64_t iova, uint64_t vaddr, uint64_t size)
 {
 	const uint64_t offsets[] = { 0, size / 2, size - 1, size, UINT64_MAX };
@@ -168,6 +184,7 @@ static void check_around(EXPECTATIONS, uint64_t iova, uint64_t vaddr, uint64_t s
 	for (i = 0; i < sizeof(offsets) / sizeof(offsets[0]); i++) {
 		check_iova(_metadata, self, iova + offsets[i]);
 		check_vaddr(_metadata, self, vaddr + offsets[i]);
+		check_next_vaddr(_metadata, self, vaddr + offsets[i]);
 		check_next(_metadata, self, iova + offsets[i]);
 	}
 }

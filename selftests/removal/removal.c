@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/vfio.h>
+#include <poll.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
@@ -505,6 +506,32 @@ static void take_current(const struct vfioext_event *event, void *data)
 {
 	if (event->type == VFIOEXT_EVENT_CURRENT)
 		*(struct vfioext_event *)data = *event;
+}
+
+/* Its ret is what to dispatch there gives. */
+struct nested {
+	struct vfioext_events *events;
+	int ret;
+};
+
+static void dispatch_again(const struct vfioext_event *event, void *data)
+{
+	struct nested *nested = data;
+
+	(void)event;
+	nested->ret = vfioext_events_dispatch(nested->events, dispatch_again, nested);
+}
+
+TEST_F(removal, dispatched_from_its_callback)
+{
+	struct nested nested = { .events = self->events };
+	struct pollfd fd = { .fd = vfioext_events_fd(self->events), .events = POLLIN };
+	uint32_t id;
+
+	ASSERT_EQ(0, start(self->ctx, 5000, VFIOEXT_ACTION_NOTIFY, &id));
+	ASSERT_EQ(1, poll(&fd, 1, 5000));
+	EXPECT_LE(1, vfioext_events_dispatch(self->events, dispatch_again, &nested));
+	EXPECT_EQ(-EDEADLK, nested.ret);
 }
 
 /* Announced before there was a subscriber: its first look finds it. */
