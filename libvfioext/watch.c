@@ -25,6 +25,7 @@
  * @retry: timer of the next try to read what is under way, -1 without @events
  * @lost: events were lost, and that was not read yet
  * @found: it was read, and the device is wanted
+ * @heard: something was told of the device's removals, by a module that is there
  * @wanted: the host wants the device, and the callback was not called yet
  * @told: it was called, and the removal may be under way still
  * @id: number of that removal, 0 if only the request interrupt told it
@@ -39,6 +40,7 @@ struct watch {
 	int retry;
 	bool lost;
 	bool found;
+	bool heard;
 	bool wanted;
 	bool told;
 	uint32_t id;
@@ -152,6 +154,7 @@ static void take_event(const struct vfioext_event *event, void *data)
 	if (strcmp(event->removal.device, device->info.name) ||
 	    strcmp(event->removal.bus, device->info.bus))
 		return;
+	watch->heard |= event->outcome != VFIOEXT_OUTCOME_UNLOADED;
 	switch (event->type) {
 	case VFIOEXT_EVENT_CURRENT:
 		watch->found = true;
@@ -227,8 +230,9 @@ int vfioext_device_watch_fd(const struct vfioext_device *device)
 
 /*
  * The module asks by the request interrupt, too, after it sent its event: what was signaled
- * before the events are read is told by one of these, unless there is no module any longer.
- * The server of a vfio-user device has no other way to ask, nor one to call it off.
+ * before the events are read is told by one of these, and may be called off by now, unless
+ * there is no module any longer. The server of a vfio-user device has no other way to ask,
+ * nor one to call it off.
  */
 static int take_all(struct vfioext_device *device, struct watch *watch)
 {
@@ -236,11 +240,12 @@ static int take_all(struct vfioext_device *device, struct watch *watch)
 	bool requested = !eventfd_read(watch->request, &count);
 	int ret = 0;
 
+	watch->heard = false;
 	if (watch->events)
 		ret = vfioext_events_dispatch(watch->events, take_event, device);
 	if (ret >= 0 && watch->lost)
 		resync(device);
-	if (requested && !watch->wanted && (!watch->told || device->remote)) {
+	if (requested && !watch->wanted && !watch->heard && (!watch->told || device->remote)) {
 		watch->told = false;
 		want(watch, 0);
 	}

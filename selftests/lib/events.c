@@ -2,6 +2,7 @@
 #include <string.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
+#include <vfioext/interrupt.h>
 
 #include "events.h"
 
@@ -12,7 +13,7 @@ unsigned int events_resyncs;
 
 static struct vfioext_event queue[EVENTS_MAX], current[EVENTS_MAX];
 static unsigned int nr_queued, nr_current;
-static int fd = -1;
+static int fd = -1, request = -1;
 
 void events_reset(void)
 {
@@ -42,6 +43,11 @@ void events_tell(const struct vfioext_event *event)
 	eventfd_write(fd, 1);
 }
 
+void events_request(void)
+{
+	eventfd_write(request, 1);
+}
+
 void events_under_way(const struct vfioext_event *list, unsigned int nr)
 {
 	memcpy(current, list, nr * sizeof(*list));
@@ -54,6 +60,29 @@ void __wrap_vfioext_events_close(struct vfioext_events *events);
 int __wrap_vfioext_events_dispatch(struct vfioext_events *events, vfioext_event_fn fn, void *data);
 int __wrap_vfioext_events_resync(struct vfioext_events *events, struct vfioext *ctx,
 				 vfioext_event_fn fn, void *data);
+int __wrap_vfioext_irq_get_info(struct vfioext_device *device, unsigned int irq,
+				struct vfioext_irq_info *info);
+int __wrap_vfioext_irq_set(struct vfioext_device *device, unsigned int irq, unsigned int first,
+			   const int *eventfds, unsigned int nr);
+
+int __wrap_vfioext_irq_get_info(struct vfioext_device *device, unsigned int irq,
+				struct vfioext_irq_info *info)
+{
+	(void)device;
+	*info = (struct vfioext_irq_info){ .count = irq == VFIOEXT_IRQ_REQUEST };
+	return 0;
+}
+
+int __wrap_vfioext_irq_set(struct vfioext_device *device, unsigned int irq, unsigned int first,
+			   const int *eventfds, unsigned int nr)
+{
+	(void)device;
+	(void)irq;
+	(void)first;
+	(void)nr;
+	request = eventfds[0];
+	return 0;
+}
 
 int __wrap_vfioext_events_open(struct vfioext_events **events, unsigned int which, int netns)
 {

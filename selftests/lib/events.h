@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * Events of removals, in the place of the kernel's, for programs that are linked with
- * --wrap=vfioext_events_open and the like; see selftests/Makefile.
+ * Events of removals, and the interrupt that asks for a device, in the place of the kernel's,
+ * for programs that are linked with --wrap=vfioext_events_open and the like; see
+ * selftests/Makefile.
  */
 #ifndef SELFTESTS_EVENTS_H
 #define SELFTESTS_EVENTS_H
@@ -20,6 +21,9 @@ struct vfioext_event events_make(enum vfioext_event_type type, uint32_t id, cons
 
 /* It waits to be read. */
 void events_tell(const struct vfioext_event *event);
+
+/* The device that is watched is asked for. */
+void events_request(void);
 
 /* A resync finds these. */
 void events_under_way(const struct vfioext_event *list, unsigned int nr);

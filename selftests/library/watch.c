@@ -4,6 +4,7 @@
  * them that are lost. The kernel's part is in lib/events.c.
  */
 #include <errno.h>
+#include <linux/vfioext.h>
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
@@ -65,6 +66,7 @@ FIXTURE_SETUP(watch)
 	self->device = calloc(1, sizeof(*self->device));
 	self->device->ctx = self->ctx;
 	self->device->fd = -1;
+	self->device->pci = true;
 	strcpy(self->device->info.name, NAME);
 	strcpy(self->device->info.bus, "pci");
 	pthread_mutex_init(&self->device->lock, NULL);
@@ -135,6 +137,42 @@ TEST_F(watch, never_told)
 	tell(VFIOEXT_EVENT_REMOVAL_REQUESTED, 2);
 	tell(VFIOEXT_EVENT_LOST, 0);
 	expect_told(0, 0);
+}
+
+/* By the interrupt as well, which comes after the event. */
+TEST_F(watch, asked_twice)
+{
+	events_request();
+	tell(VFIOEXT_EVENT_REMOVAL_REQUESTED, 1);
+	expect_told(1, 1);
+	events_request();
+	expect_told(1, 1);
+	tell(VFIOEXT_EVENT_REMOVAL_CANCELLED, 1);
+	events_request();
+	expect_told(1, 1);
+	/* It was called off before anybody looked. */
+	tell(VFIOEXT_EVENT_REMOVAL_REQUESTED, 2);
+	tell(VFIOEXT_EVENT_REMOVAL_CANCELLED, 2);
+	events_request();
+	expect_told(1, 1);
+}
+
+/* Without the module the interrupt is all there is. */
+TEST_F(watch, asked_by_the_interrupt)
+{
+	struct vfioext_event unloaded;
+
+	events_request();
+	expect_told(1, 0);
+	events_request();
+	expect_told(1, 0);
+	tell(VFIOEXT_EVENT_REMOVAL_REQUESTED, 3);
+	expect_told(2, 3);
+	unloaded = events_make(VFIOEXT_EVENT_REMOVAL_CANCELLED, 3, NAME, 3);
+	unloaded.outcome = VFIOEXT_OUTCOME_UNLOADED;
+	events_tell(&unloaded);
+	events_request();
+	expect_told(3, 0);
 }
 
 TEST_F(watch, end_is_lost)
