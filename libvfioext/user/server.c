@@ -14,13 +14,6 @@
 
 #include "server.h"
 
-/*
- * A client that asks for one thing after the other, so often without another in between, is
- * waited for alone, so often before others are looked at.
- */
-#define STREAK_MIN 16
-#define TURNS_MAX 64
-
 void device_log(const struct vfioext_user_device *device, const char *format, ...)
 {
 	const struct vfioext_user *server = device->server;
@@ -160,9 +153,6 @@ static int dispatch(struct vfioext_user *server, int timeout_ms)
 	nr = epoll_wait(server->epoll, server->events, EVENTS_MAX, timeout_ms);
 	if (nr < 0)
 		return errno == EINTR ? 0 : -errno;
-	server->turns = 0;
-	if (nr != 1)
-		server->only = NULL;
 	server->nr_events = (unsigned int)nr;
 	for (server->at_event = 0; server->at_event < server->nr_events;) {
 		source = server->events[server->at_event].data.ptr;
@@ -180,12 +170,7 @@ int vfioext_user_dispatch(struct vfioext_user *server)
 	return dispatch(server, 0);
 }
 
-/* To wait for a client at its own socket for a moment saves to wait for all of them. */
 int vfioext_user_wait(struct vfioext_user *server, int timeout_ms)
 {
-	if (!server->only || server->streak < STREAK_MIN || timeout_ms >= 0)
-		return dispatch(server, timeout_ms);
-	if (++server->turns < TURNS_MAX && session_wait(server->only))
-		return 0;
-	return dispatch(server, server->turns < TURNS_MAX ? -1 : 0);
+	return dispatch(server, timeout_ms);
 }

@@ -44,8 +44,6 @@ struct bridge_mapping;
  * @spare: a descriptor that is given up to turn a client away when there is no other
  * @events: that were taken; @at_event is the next of @nr_events
  * @mappings: what bridges of one container have mapped together
- * @only: the session that alone had input lately, @streak times
- * @turns: how often it alone was looked at since
  */
 struct vfioext_user {
 	struct source source;
@@ -61,9 +59,6 @@ struct vfioext_user {
 	struct epoll_event events[EVENTS_MAX];
 	unsigned int at_event;
 	unsigned int nr_events;
-	struct session *only;
-	unsigned int streak;
-	unsigned int turns;
 };
 
 /* What the client was given of a region, and what of it needs no callback. */
@@ -193,8 +188,6 @@ void server_forget(struct vfioext_user *server, int fd, struct source *source);
 /* session.c: Return: 0, or an error, and then the descriptor is the caller's. */
 int session_new(struct vfioext_user_device *device, int fd, bool refused);
 void session_free(struct session *session);
-/* Wait for input of it alone for a moment. Return: true if there was some. */
-bool session_wait(struct session *session);
 /* Something was answered later, or can be. */
 void session_resume(struct session *session);
 /* Room for the body of an answer. Return: NULL without memory. */
