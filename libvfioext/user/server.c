@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "server.h"
+#include "signal.h"
 
 void device_log(const struct vfioext_user_device *device, const char *format, ...)
 {
@@ -97,6 +98,8 @@ int vfioext_user_new(struct vfioext *ctx, vfioext_user_log_fn log, void *data,
 	int ret;
 
 	ret = guard_install();
+	if (!ret)
+		ret = signal_init();
 	if (ret)
 		return ret;
 	new = calloc(1, sizeof(*new));
