@@ -4,7 +4,7 @@
  * receive, send and close, and so checks, limits and waits for nothing. Both in turn,
  * medians of several. Prints rows of a table.
  *
- *	share [SECONDS]		of each of the measurements
+ *	share [SECONDS [REPETITIONS]]		of each of the measurements
  */
 #include <err.h>
 #include <errno.h>
@@ -25,13 +25,14 @@
 #include "../../libvfioext/container.h"
 
 #define CLIENTS_MAX 8
-#define REPETITIONS 5
+#define REPETITIONS_MAX 5
 #define GROUP 7
 #define OURS 0
 #define BARE 1
 
 static char paths[2][64];
 static int null;
+static int repetitions = REPETITIONS_MAX;
 
 /* What the clients count together. */
 struct counts {
@@ -210,16 +211,16 @@ static int compare(const void *a, const void *b)
 
 static double median(double *values)
 {
-	qsort(values, REPETITIONS, sizeof(*values), compare);
-	return values[REPETITIONS / 2];
+	qsort(values, (size_t)repetitions, sizeof(*values), compare);
+	return values[repetitions / 2];
 }
 
 static void row(const char *name, bool group, unsigned int nr, double seconds, bool silent)
 {
-	double ours[REPETITIONS], bare[REPETITIONS], ratios[REPETITIONS];
+	double ours[REPETITIONS_MAX], bare[REPETITIONS_MAX], ratios[REPETITIONS_MAX];
 	int i, fd = silent ? open_socket(paths[OURS], false) : -1;
 
-	for (i = 0; i < REPETITIONS; i++) {
+	for (i = 0; i < repetitions; i++) {
 		ours[i] = measure(OURS, group, nr, seconds);
 		bare[i] = measure(BARE, group, nr, seconds);
 		ratios[i] = ours[i] / bare[i];
@@ -267,9 +268,12 @@ static pid_t start_bare(void)
 int main(int argc, char **argv)
 {
 	double seconds = argc > 1 ? atof(argv[1]) : 0.5;
+	int asked = argc > 2 ? atoi(argv[2]) : 0;
 	char directory[] = "/tmp/share.XXXXXX";
 	pid_t pids[2];
 
+	if (asked > 0 && asked < repetitions)
+		repetitions = asked;
 	null = open("/dev/null", O_RDWR | O_CLOEXEC);
 	counts = mmap(NULL, sizeof(*counts), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	if (!mkdtemp(directory) || null < 0 || counts == MAP_FAILED)
