@@ -15,6 +15,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <sys/wait.h>
@@ -173,6 +174,7 @@ static void ask(const char *path, bool group)
 
 static void run_client(unsigned int n, const char *path, bool group)
 {
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	while (!counts->stop) {
 		ask(path, group);
 		counts->done[n]++;
@@ -186,6 +188,7 @@ static double measure(int which, bool group, unsigned int nr, double seconds)
 	unsigned long done = 0;
 	unsigned int i;
 	double begin;
+	int status;
 
 	memset(counts, 0, sizeof(*counts));
 	begin = now();
@@ -197,8 +200,10 @@ static double measure(int which, bool group, unsigned int nr, double seconds)
 	begin = now() - begin;
 	for (i = 0; i < nr; i++)
 		done += counts->done[i];
+	/* Clients end when they are told to, and servers not at all. */
 	for (i = 0; i < nr; i++)
-		wait(NULL);
+		if (wait(&status) < 0 || status)
+			errx(1, "what is measured has failed");
 	return (double)done / begin;
 }
 
@@ -242,6 +247,7 @@ static pid_t start_ours(void)
 		err(1, "pipe");
 	pid = fork();
 	if (!pid) {
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
 		begin_share(&share);
 		if (write(ready[1], "", 1) == 1)
 			serve_ours(share);
@@ -259,8 +265,10 @@ static pid_t start_bare(void)
 	int listener = open_socket(paths[BARE], true);
 	pid_t pid = fork();
 
-	if (!pid)
+	if (!pid) {
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
 		serve_bare(listener);
+	}
 	close(listener);
 	return pid;
 }
