@@ -2,7 +2,8 @@
 /*
  * What is mapped for DMA: found by address in memory and by address of the
  * devices. One writer at a time; readers take no lock, and may run meanwhile: they
- * look again while a change is being made, for some 100 ns.
+ * look again while a change is being made, for some 100 ns, and sleep while a writer is
+ * stopped in the middle of one.
  */
 #ifndef LIBVFIOEXT_MAPPINGS_H
 #define LIBVFIOEXT_MAPPINGS_H

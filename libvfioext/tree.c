@@ -8,7 +8,9 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
+#include "hints.h"
 #include "tree.h"
 
 #define QUARTER (FANOUT / 4)
@@ -21,9 +23,13 @@
 #define put_node(field, node) atomic_store_explicit(&(field), node, memory_order_release)
 
 struct chunk {
-	struct chunk *next;
+	struct block block;
 	struct node nodes[];
 };
+
+/* The writer takes some 100 ns. Longer is who is not running, which readers must let him. */
+#define SPINS_MAX 1000
+#define NAP_NS 200000
 
 static void write_begin(struct tree *tree)
 {
@@ -36,14 +42,37 @@ static void write_end(struct tree *tree)
 	atomic_store_explicit(&tree->sequence, get(tree->sequence) + 1, memory_order_release);
 }
 
-static uint64_t read_begin(const struct tree *tree)
+static void relax(void)
 {
+#if defined(__x86_64__) || defined(__i386__)
+	__builtin_ia32_pause();
+#elif defined(__aarch64__)
+	__asm__ volatile("yield");
+#endif
+}
+
+/* A reader of a higher priority would wait for ever for the writer on its processor. */
+static uint64_t wait_for_writer(const struct tree *tree)
+{
+	const struct timespec nap = { .tv_nsec = NAP_NS };
+	unsigned int spins = 0;
 	uint64_t sequence;
 
 	do {
+		if (spins++ < SPINS_MAX)
+			relax();
+		else
+			nanosleep(&nap, NULL);
 		sequence = atomic_load_explicit(&tree->sequence, memory_order_acquire);
 	} while (sequence & 1);
 	return sequence;
+}
+
+static uint64_t read_begin(const struct tree *tree)
+{
+	uint64_t sequence = atomic_load_explicit(&tree->sequence, memory_order_acquire);
+
+	return sequence & 1 ? wait_for_writer(tree) : sequence;
 }
 
 static bool read_again(const struct tree *tree, uint64_t sequence)
@@ -128,33 +157,49 @@ static const struct node *find_holding(const struct tree *tree, uint64_t key, un
 	return node;
 }
 
-static bool look_up(const struct tree *tree, uint64_t key, struct entry *entry)
+/* Only the last of all keys cannot be told from those that are not in use. */
+static bool holds(const struct tree *tree, const struct node *node, unsigned int at, uint64_t key)
 {
-	const struct node *node;
-	unsigned int at;
+	return get(node->leaf_of) == tree && get(node->key[at]) <= key &&
+	       get(node->last[at]) >= key && key != UINT64_MAX;
+}
 
-	node = find_before(tree, key, &at);
-	if (node && get(node->last[at]) < key)
-		node = tree->gaps ? NULL : find_holding(tree, key, &at);
-	if (!node)
-		return false;
+static const struct node *find(const struct tree *tree, uint64_t key, unsigned int *at)
+{
+	const struct node *node = find_before(tree, key, at);
+
+	if (node && get(node->last[*at]) < key)
+		node = tree->gaps ? NULL : find_holding(tree, key, at);
+	return node;
+}
+
+static void take(const struct node *node, unsigned int at, struct entry *entry)
+{
 	entry->key = get(node->key[at]);
 	entry->last = get(node->last[at]);
 	entry->other = get(node->other[at]);
 	entry->flags = get(node->flags[at]);
-	return true;
 }
 
 bool tree_find(const struct tree *tree, uint64_t key, struct entry *entry)
 {
+	const struct node *node;
+	unsigned int at = 0;
 	uint64_t sequence;
-	bool found;
+	bool hinted;
 
 	do {
 		sequence = read_begin(tree);
-		found = look_up(tree, key, entry);
+		node = hints_find(tree, key, &at);
+		hinted = node && holds(tree, node, at, key);
+		if (!hinted)
+			node = find(tree, key, &at);
+		if (node)
+			take(node, at, entry);
 	} while (read_again(tree, sequence));
-	return found;
+	if (node && !hinted)
+		hints_leave(tree, key, node, at);
+	return node;
 }
 
 /* What follows is the writer's. */
@@ -176,8 +221,8 @@ int nodes_reserve(struct nodes *nodes, size_t nr)
 		chunk->nodes[i - 1].next_free = nodes->free;
 		nodes->free = &chunk->nodes[i - 1];
 	}
-	chunk->next = nodes->chunks;
-	nodes->chunks = chunk;
+	chunk->block.next = nodes->blocks;
+	nodes->blocks = &chunk->block;
 	nodes->nr_free += nodes->nr_chunk;
 	if (nodes->nr_chunk < CHUNK_MAX)
 		nodes->nr_chunk *= 2;
@@ -186,11 +231,11 @@ int nodes_reserve(struct nodes *nodes, size_t nr)
 
 void nodes_free(struct nodes *nodes)
 {
-	struct chunk *chunk;
+	struct block *block;
 
-	while ((chunk = nodes->chunks)) {
-		nodes->chunks = chunk->next;
-		free(chunk);
+	while ((block = nodes->blocks)) {
+		nodes->blocks = block->next;
+		free(block);
 	}
 }
 
@@ -209,6 +254,7 @@ static struct node *take_node(struct nodes *nodes)
 
 static void give_node(struct nodes *nodes, struct node *node)
 {
+	put(node->leaf_of, NULL);
 	node->next_free = nodes->free;
 	nodes->free = node;
 	nodes->nr_free++;
@@ -434,6 +480,7 @@ static struct node *split(struct nodes *nodes, struct node *node, unsigned int a
 {
 	struct node *right = take_node(nodes);
 
+	put(right->leaf_of, get(node->leaf_of));
 	move_right(node, right, at == FANOUT ? FANOUT_MIN : FANOUT / 2, level);
 	return right;
 }
@@ -558,10 +605,14 @@ static void erase(struct nodes *nodes, struct tree *tree, struct path *path)
 
 int tree_init(struct tree *tree, struct nodes *nodes, bool gaps)
 {
+	struct node *root;
+
 	if (nodes_reserve(nodes, 1))
 		return -ENOMEM;
 	tree->gaps = gaps;
-	put_node(tree->root, take_node(nodes));
+	root = take_node(nodes);
+	put(root->leaf_of, tree);
+	put_node(tree->root, root);
 	return 0;
 }
 
@@ -593,6 +644,7 @@ void tree_add(struct tree *tree, struct nodes *nodes, const struct entry *entry)
 	/* All else lies in a gap of what is before it. */
 	if (tree->gaps && !at && get(path->node[0]->nr))
 		tell_gap(tree, path, get(path->node[0]->key[0]) - entry->last - 1);
+	hints_add(tree, nodes, entry->last - entry->key + 1);
 	write_begin(tree);
 	insert(nodes, tree, path, at, *entry);
 	write_end(tree);
@@ -604,6 +656,7 @@ void tree_remove(struct tree *tree, struct nodes *nodes, uint64_t key, uint64_t 
 
 	if (tree->gaps)
 		tell_gap_without(tree, path);
+	hints_remove(tree, get(path->node[0]->last[path->at[0]]) - key + 1);
 	write_begin(tree);
 	erase(nodes, tree, path);
 	write_end(tree);

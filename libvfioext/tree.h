@@ -21,6 +21,7 @@
 /*
  * Addresses apart from each other, so that a search for one reads few lines of the
  * cache. Keys that are not in use are UINT64_MAX, and so a search needs no count.
+ * @leaf_of: the tree that it is a leaf of, or NULL: two can share nodes
  */
 struct node {
 	_Atomic uint64_t key[FANOUT];
@@ -28,6 +29,7 @@ struct node {
 	_Atomic uint64_t other[FANOUT];
 	_Atomic uint32_t flags[FANOUT];
 	_Atomic uint32_t nr;
+	const struct tree *_Atomic leaf_of;
 	struct node *next_free;
 	struct node *_Atomic child[FANOUT];
 } __attribute__((aligned(CACHE_LINE)));
@@ -54,6 +56,8 @@ struct path {
 };
 
 /*
+ * @hints: where readers found what they looked for, or NULL
+ * @count: of the mappings, which are @bytes together
  * @recent: where the writer was last: what is found is changed next, and what is added
  *	is mostly next to what was before. If its limit is 0 it leads nowhere.
  */
@@ -63,12 +67,20 @@ struct tree {
 	struct node *_Atomic root;
 	/* That by IOVA, where nothing overlaps, and which tells of gaps. */
 	bool gaps;
+	struct hints *_Atomic hints;
+	uint64_t count;
+	uint64_t bytes;
 	struct path recent __attribute__((aligned(CACHE_LINE)));
+};
+
+/* Memory that stays until nodes_free(). */
+struct block {
+	struct block *next;
 };
 
 /* Nodes that are in no tree; all of them stay nodes until nodes_free(). */
 struct nodes {
-	struct chunk *chunks;
+	struct block *blocks;
 	struct node *free;
 	size_t nr_free;
 	size_t nr_chunk;

@@ -83,8 +83,7 @@ int vfioext_user_dispatch(struct vfioext_user *server);
  * @server: the server
  * @timeout_ms: how long to wait at most; negative: until something happened
  *
- * For a thread that does nothing else. With one busy client and no timeout it takes one
- * system call less for each command than to poll and dispatch.
+ * For a thread that does nothing else: it saves the poll() before vfioext_user_dispatch().
  *
  * Return: 0, also if nothing happened; -EDEADLK as vfioext_user_dispatch(); or the error of
  * waiting for events.

@@ -20,8 +20,11 @@
 /* The largest that Linux has. */
 #define ERRNO_MAX 4095
 
-/* How long a receive that waits does. */
-#define PATIENCE_US 1000
+/*
+ * How long a receive that waits does at most: what ends a connection wakes it, and so this
+ * is only how late it may notice that a deadline is over.
+ */
+#define PATIENCE_US 100000
 
 int channel_open(struct channel *channel, int fd)
 {

@@ -89,8 +89,8 @@ int channel_open(struct channel *channel, int fd);
 void channel_close(struct channel *channel);
 
 /*
- * Take what is there, once; if there is nothing, and the caller can wait, wait for a few
- * milliseconds. Return: 0, -EAGAIN if nothing came, or an error; see @end.
+ * Take what is there, once; if there is nothing, and the caller can wait, wait for a
+ * tenth of a second at most. Return: 0, -EAGAIN if nothing came, or an error; see @end.
  */
 int channel_receive(struct channel *channel, bool wait);
 

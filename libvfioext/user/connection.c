@@ -117,7 +117,7 @@ void connection_fail(struct connection *connection, int error, const char *what)
 		connection_die(connection, error, "%s: %s", what, strerror(-error));
 }
 
-/* What is there, once. @wait: for some milliseconds. */
+/* What is there, once. @wait: for a tenth of a second at most. */
 static void receive(struct connection *connection, bool wait)
 {
 	int ret = channel_receive(&connection->channel, wait);

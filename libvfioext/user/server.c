@@ -13,13 +13,7 @@
 #include <unistd.h>
 
 #include "server.h"
-
-/*
- * A client that asks for one thing after the other, so often without another in between, is
- * waited for alone, so often before others are looked at.
- */
-#define STREAK_MIN 16
-#define TURNS_MAX 64
+#include "signal.h"
 
 void device_log(const struct vfioext_user_device *device, const char *format, ...)
 {
@@ -105,6 +99,8 @@ int vfioext_user_new(struct vfioext *ctx, vfioext_user_log_fn log, void *data,
 	int ret;
 
 	ret = guard_install();
+	if (!ret)
+		ret = signal_init();
 	if (ret)
 		return ret;
 	new = calloc(1, sizeof(*new));
@@ -161,9 +157,6 @@ static int dispatch(struct vfioext_user *server, int timeout_ms)
 	nr = epoll_wait(server->epoll, server->events, EVENTS_MAX, timeout_ms);
 	if (nr < 0)
 		return errno == EINTR ? 0 : -errno;
-	server->turns = 0;
-	if (nr != 1)
-		server->only = NULL;
 	server->nr_events = (unsigned int)nr;
 	for (server->at_event = 0; server->at_event < server->nr_events;) {
 		source = server->events[server->at_event].data.ptr;
@@ -176,36 +169,25 @@ static int dispatch(struct vfioext_user *server, int timeout_ms)
 	return 0;
 }
 
-int vfioext_user_dispatch(struct vfioext_user *server)
+/* Not from a callback: what is being dispatched would be dispatched again. */
+static int dispatch_from_outside(struct vfioext_user *server, int timeout_ms)
 {
 	int ret;
 
 	if (server->inside)
 		return -EDEADLK;
 	server->inside++;
-	ret = dispatch(server, 0);
+	ret = dispatch(server, timeout_ms);
 	server->inside--;
 	return ret;
 }
 
-/* To wait for a client at its own socket for a moment saves to wait for all of them. */
-static int wait_and_dispatch(struct vfioext_user *server, int timeout_ms)
+int vfioext_user_dispatch(struct vfioext_user *server)
 {
-	if (!server->only || server->streak < STREAK_MIN || timeout_ms >= 0)
-		return dispatch(server, timeout_ms);
-	if (++server->turns < TURNS_MAX && session_wait(server->only))
-		return 0;
-	return dispatch(server, server->turns < TURNS_MAX ? -1 : 0);
+	return dispatch_from_outside(server, 0);
 }
 
 int vfioext_user_wait(struct vfioext_user *server, int timeout_ms)
 {
-	int ret;
-
-	if (server->inside)
-		return -EDEADLK;
-	server->inside++;
-	ret = wait_and_dispatch(server, timeout_ms);
-	server->inside--;
-	return ret;
+	return dispatch_from_outside(server, timeout_ms);
 }

@@ -46,8 +46,6 @@ struct bridge_mapping;
  * @next: the device that is looked after next, where all are in turn
  * @inside: how many calls are under way that call back
  * @mappings: what bridges of one container have mapped together
- * @only: the session that alone had input lately, @streak times
- * @turns: how often it alone was looked at since
  */
 struct vfioext_user {
 	struct source source;
@@ -65,9 +63,6 @@ struct vfioext_user {
 	struct epoll_event events[EVENTS_MAX];
 	unsigned int at_event;
 	unsigned int nr_events;
-	struct session *only;
-	unsigned int streak;
-	unsigned int turns;
 };
 
 /* What the client was given of a region, and what of it needs no callback. */
@@ -202,8 +197,6 @@ void device_end(struct vfioext_user_device *device);
 /* session.c: Return: 0, or an error, and then the descriptor is the caller's. */
 int session_new(struct vfioext_user_device *device, int fd, bool refused);
 void session_free(struct session *session);
-/* Wait for input of it alone for a moment. Return: true if there was some. */
-bool session_wait(struct session *session);
 /* Something was answered later, or can be. */
 void session_resume(struct session *session);
 /* Room for the body of an answer. Return: NULL without memory. */

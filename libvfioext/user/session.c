@@ -390,9 +390,9 @@ static bool may_receive(const struct session *session)
 				      !channel_has_message(&session->channel);
 }
 
-static int receive(struct session *session, bool wait)
+static int receive(struct session *session)
 {
-	int ret = channel_receive(&session->channel, wait);
+	int ret = channel_receive(&session->channel, false);
 
 	if (ret && ret != -EAGAIN)
 		session->doomed = true;
@@ -412,42 +412,22 @@ static void run(struct session *session)
 		more = channel_is_cut_short(&session->channel);
 		run_messages(session);
 	} while (more && !session->doomed && receives++ < RECEIVES_MAX &&
-		 may_receive(session) && !receive(session, false));
+		 may_receive(session) && !receive(session));
 	finish(session);
 }
 
 static void on_client(struct source *source, uint32_t events)
 {
 	struct session *session = (struct session *)source;
-	struct vfioext_user *server = session->device->server;
 
 	/* It reads nothing of what it is still sent. */
 	if (events & (EPOLLERR | EPOLLHUP) && !(events & EPOLLIN))
 		session->doomed = true;
 	if (events & EPOLLOUT && channel_flush(&session->channel) == 0)
 		transfers_send(session);
-	if (server->nr_events == 1 && session->agreed) {
-		server->streak = server->only == session ? server->streak + 1 : 0;
-		server->only = session;
-	}
 	if (may_receive(session))
-		receive(session, false);
+		receive(session);
 	run(session);
-}
-
-bool session_wait(struct session *session)
-{
-	struct vfioext_user *server = session->device->server;
-
-	if (session->events != EPOLLIN || session->is_deferred ||
-	    channel_has_message(&session->channel))
-		return false;
-	if (receive(session, true) == -EAGAIN) {
-		server->only = NULL;
-		return false;
-	}
-	run(session);
-	return true;
 }
 
 static void on_twin(struct source *source, uint32_t events)
@@ -595,8 +575,6 @@ void session_free(struct session *session)
 	server_forget(server, session->twin.channel.fd, &session->twin.source);
 	server_forget(server, session->timer.fd, &session->timer.source);
 	close(session->timer.fd);
-	if (server->only == session)
-		server->only = NULL;
 	if (session->refused)
 		unlink_refused(session);
 	else

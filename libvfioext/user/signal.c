@@ -2,13 +2,20 @@
 /*
  * The kernel has one way to signal an eventfd that never waits: as what tells of the end of
  * asynchronous I/O. A read of too little from the eventfd itself ends at once, in an error.
+ *
+ * Each processor has a context of its own, so that threads do not wait for each other. A
+ * thread that moves to another one in the middle does no harm: the kernel takes as many as
+ * come.
  */
 #include <errno.h>
 #include <linux/aio_abi.h>
 #include <poll.h>
 #include <pthread.h>
+#include <sched.h>
+#include <stdatomic.h>
 #include <stdint.h>
 #include <sys/eventfd.h>
+#include <sys/mman.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
 #include <unistd.h>
@@ -16,35 +23,62 @@
 #include "signal.h"
 
 #define EVENTS_MAX 16
+#define CONTEXTS 64
+#define CACHE_LINE 64
 
 /* How the ring of events begins, which the context is the address of (fs/aio.c). */
 struct ring {
 	uint32_t id;
 	uint32_t nr;
-	uint32_t head;
-	uint32_t tail;
+	_Atomic uint32_t head;
+	_Atomic uint32_t tail;
 };
 
-/* Protects the ring, which nobody reads. */
-static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
-static aio_context_t context;
-/* Whose it is: a child has none of it. */
-static pid_t owner;
+struct context {
+	_Atomic aio_context_t address;
+} __attribute__((aligned(CACHE_LINE)));
 
-static bool is_set_up(void)
+/* A child that is forked has none of them, and finds zeros here. */
+static struct context *contexts;
+static int setup_error;
+
+static void set_up_contexts(void)
 {
-	pid_t pid = getpid();
+	size_t size = CONTEXTS * sizeof(*contexts);
+	void *memory = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 
-	if (owner == pid)
-		return context;
-	owner = pid;
-	context = 0;
-	if (syscall(SYS_io_setup, EVENTS_MAX, &context))
-		context = 0;
-	return context;
+	if (memory == MAP_FAILED || madvise(memory, size, MADV_WIPEONFORK))
+		setup_error = -errno;
+	else
+		contexts = memory;
 }
 
-static int submit(int fd)
+int signal_init(void)
+{
+	static pthread_once_t once = PTHREAD_ONCE_INIT;
+
+	pthread_once(&once, set_up_contexts);
+	return setup_error;
+}
+
+/* Two threads may do it at once: one is first. Return: 0 if there can be none. */
+static aio_context_t set_up(struct context *context)
+{
+	aio_context_t first = 0, new = 0;
+
+	if (syscall(SYS_io_setup, EVENTS_MAX, &new))
+		return 0;
+	if (atomic_compare_exchange_strong(&context->address, &first, new))
+		return new;
+	syscall(SYS_io_destroy, new);
+	return first;
+}
+
+/*
+ * Nobody reads what the kernel tells of the end, and so it counts as read. Of several threads
+ * one may take that back a little; the next one makes up for it.
+ */
+static int submit(aio_context_t context, int fd)
 {
 	struct iocb read_nothing = {
 		.aio_fildes = (uint32_t)fd,
@@ -53,11 +87,12 @@ static int submit(int fd)
 		.aio_resfd = (uint32_t)fd,
 	}, *list = &read_nothing;
 	struct ring *ring = (struct ring *)context;
+	int ret = syscall(SYS_io_submit, context, 1, &list) == 1 ? 0 : -errno;
 
-	if (syscall(SYS_io_submit, context, 1, &list) != 1)
-		return -errno;
-	ring->head = ring->tail;
-	return 0;
+	atomic_store_explicit(&ring->head,
+			      atomic_load_explicit(&ring->tail, memory_order_relaxed),
+			      memory_order_relaxed);
+	return ret;
 }
 
 /* Without asynchronous I/O, that it is not full is found out before. */
@@ -70,15 +105,18 @@ static int write_if_not_full(int fd)
 
 static int signal_carefully(int fd)
 {
-	bool can;
-	int ret = 0;
+	struct context *context = &contexts[(unsigned int)sched_getcpu() % CONTEXTS];
+	aio_context_t address = context->address;
+	int ret = -EAGAIN;
 
-	pthread_mutex_lock(&lock);
-	can = is_set_up();
-	if (can)
-		ret = submit(fd);
-	pthread_mutex_unlock(&lock);
-	return can ? ret : write_if_not_full(fd);
+	if (!address)
+		address = set_up(context);
+	if (address)
+		ret = submit(address, fd);
+	/* If it was full, it is no longer. */
+	if (address && ret == -EAGAIN)
+		ret = submit(address, fd);
+	return ret == -EAGAIN ? write_if_not_full(fd) : ret;
 }
 
 int signal_eventfd(int fd, bool careful)

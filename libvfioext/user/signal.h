@@ -8,9 +8,12 @@
 
 #include <stdbool.h>
 
+/* Before the first is signaled. Return: 0, or an error. */
+int signal_init(void);
+
 /*
  * Write 1. One that is full stays as it is. @careful: it is not to wait, whatever the
- * client does; that takes twice as long. Any thread. Return: 0, or an error.
+ * client does; that takes twice as long. Any thread, without a lock. Return: 0, or an error.
  */
 int signal_eventfd(int fd, bool careful);
 

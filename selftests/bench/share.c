@@ -4,7 +4,7 @@
  * receive, send and close, and so checks, limits and waits for nothing. Both in turn,
  * medians of several. Prints rows of a table.
  *
- *	share [SECONDS]		of each of the measurements
+ *	share [SECONDS [REPETITIONS]]		of each of the measurements
  */
 #include <err.h>
 #include <errno.h>
@@ -15,6 +15,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <sys/wait.h>
@@ -25,13 +26,14 @@
 #include "../../libvfioext/container.h"
 
 #define CLIENTS_MAX 8
-#define REPETITIONS 5
+#define REPETITIONS_MAX 5
 #define GROUP 7
 #define OURS 0
 #define BARE 1
 
 static char paths[2][64];
 static int null;
+static int repetitions = REPETITIONS_MAX;
 
 /* What the clients count together. */
 struct counts {
@@ -172,6 +174,7 @@ static void ask(const char *path, bool group)
 
 static void run_client(unsigned int n, const char *path, bool group)
 {
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	while (!counts->stop) {
 		ask(path, group);
 		counts->done[n]++;
@@ -185,6 +188,7 @@ static double measure(int which, bool group, unsigned int nr, double seconds)
 	unsigned long done = 0;
 	unsigned int i;
 	double begin;
+	int status;
 
 	memset(counts, 0, sizeof(*counts));
 	begin = now();
@@ -196,8 +200,10 @@ static double measure(int which, bool group, unsigned int nr, double seconds)
 	begin = now() - begin;
 	for (i = 0; i < nr; i++)
 		done += counts->done[i];
+	/* Clients end when they are told to, and servers not at all. */
 	for (i = 0; i < nr; i++)
-		wait(NULL);
+		if (wait(&status) < 0 || status)
+			errx(1, "what is measured has failed");
 	return (double)done / begin;
 }
 
@@ -210,16 +216,16 @@ static int compare(const void *a, const void *b)
 
 static double median(double *values)
 {
-	qsort(values, REPETITIONS, sizeof(*values), compare);
-	return values[REPETITIONS / 2];
+	qsort(values, (size_t)repetitions, sizeof(*values), compare);
+	return values[repetitions / 2];
 }
 
 static void row(const char *name, bool group, unsigned int nr, double seconds, bool silent)
 {
-	double ours[REPETITIONS], bare[REPETITIONS], ratios[REPETITIONS];
+	double ours[REPETITIONS_MAX], bare[REPETITIONS_MAX], ratios[REPETITIONS_MAX];
 	int i, fd = silent ? open_socket(paths[OURS], false) : -1;
 
-	for (i = 0; i < REPETITIONS; i++) {
+	for (i = 0; i < repetitions; i++) {
 		ours[i] = measure(OURS, group, nr, seconds);
 		bare[i] = measure(BARE, group, nr, seconds);
 		ratios[i] = ours[i] / bare[i];
@@ -241,6 +247,7 @@ static pid_t start_ours(void)
 		err(1, "pipe");
 	pid = fork();
 	if (!pid) {
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
 		begin_share(&share);
 		if (write(ready[1], "", 1) == 1)
 			serve_ours(share);
@@ -258,8 +265,10 @@ static pid_t start_bare(void)
 	int listener = open_socket(paths[BARE], true);
 	pid_t pid = fork();
 
-	if (!pid)
+	if (!pid) {
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
 		serve_bare(listener);
+	}
 	close(listener);
 	return pid;
 }
@@ -267,9 +276,12 @@ static pid_t start_bare(void)
 int main(int argc, char **argv)
 {
 	double seconds = argc > 1 ? atof(argv[1]) : 0.5;
+	int asked = argc > 2 ? atoi(argv[2]) : 0;
 	char directory[] = "/tmp/share.XXXXXX";
 	pid_t pids[2];
 
+	if (asked > 0 && asked < repetitions)
+		repetitions = asked;
 	null = open("/dev/null", O_RDWR | O_CLOEXEC);
 	counts = mmap(NULL, sizeof(*counts), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	if (!mkdtemp(directory) || null < 0 || counts == MAP_FAILED)

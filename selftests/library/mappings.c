@@ -7,9 +7,11 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 #include <vfioext/dma.h>
 
 #include "../../libvfioext/mappings.h"
+#include "../../libvfioext/tree.h"
 #include "kselftest_harness.h"
 
 #define PAGE 4096ULL
@@ -734,6 +736,99 @@ TEST_F_TIMEOUT(mappings, readers_beside_writer, 120)
 		EXPECT_EQ(0, races[i].wrong);
 		EXPECT_EQ(0, races[i].missed);
 	}
+}
+
+#define DENSE 3000
+#define DENSE_ROUNDS 6
+
+/* Pages side by side, in another order in memory than for devices; anew each round. */
+static struct mapping dense_at(unsigned int i, unsigned int round)
+{
+	uint64_t other = (i * 7 + round * 11) % DENSE;
+
+	return (struct mapping){ (other + 1) * PAGE, (i + 1) * PAGE, PAGE, round + 1 };
+}
+
+static void expect_dense(EXPECTATIONS, unsigned int i, unsigned int round, bool there)
+{
+	struct mapping mapping = dense_at(i, round), found;
+	uint64_t offset = pick(self, PAGE);
+
+	ASSERT_EQ(there, mappings_by_iova(self->mappings, mapping.iova + offset, &found));
+	if (there)
+		ASSERT_TRUE(same(&mapping, &found));
+	ASSERT_EQ(there, mappings_by_vaddr(self->mappings, mapping.vaddr + offset, &found));
+	if (there)
+		ASSERT_TRUE(same(&mapping, &found));
+}
+
+/*
+ * What was found is found again at once, and only as long as it is there: also where its place
+ * is another's by then, in the other tree, too, as both are of the same numbers.
+ */
+TEST_F(mappings, dense)
+{
+	unsigned int round, part, i;
+	struct mapping mapping;
+
+	for (round = 0; round < DENSE_ROUNDS; round++) {
+		for (i = 0; i < DENSE; i++) {
+			mapping = dense_at(i, round);
+			ASSERT_EQ(0, mappings_add(self->mappings, &mapping));
+		}
+		for (i = 0; i < 2 * DENSE; i++)
+			expect_dense(_metadata, self, i % DENSE, round, true);
+		for (part = 0; part < 3; part++) {
+			for (i = part; i < DENSE; i += 3)
+				ASSERT_EQ(0, mappings_remove(self->mappings, (i + 1) * PAGE, NULL));
+			for (i = 0; i < DENSE; i++)
+				expect_dense(_metadata, self, i, round, i % 3 > part);
+		}
+	}
+}
+
+struct waiting {
+	struct tree *tree;
+	bool found;
+};
+
+static void *find_one(void *data)
+{
+	struct waiting *waiting = data;
+	struct entry entry;
+
+	waiting->found = tree_find(waiting->tree, PAGE, &entry);
+	return NULL;
+}
+
+/* A writer that is stopped in the middle: who waits for it lets others run, and it. */
+TEST(stopped_writer)
+{
+	struct entry entry = { PAGE, 2 * PAGE - 1, 0, 0, NULL };
+	struct tree *tree = aligned_alloc(CACHE_LINE, sizeof(*tree));
+	struct waiting waiting = { tree, false };
+	struct nodes nodes = { NULL };
+	struct timespec used;
+	pthread_t thread;
+	clockid_t clock;
+
+	memset(tree, 0, sizeof(*tree));
+	ASSERT_EQ(0, tree_init(tree, &nodes, true));
+	ASSERT_EQ(0, nodes_reserve(&nodes, tree_nodes_to_add(tree)));
+	tree_add(tree, &nodes, &entry);
+	put(tree->sequence, get(tree->sequence) + 1);
+	ASSERT_EQ(0, pthread_create(&thread, NULL, find_one, &waiting));
+	ASSERT_EQ(0, pthread_getcpuclockid(thread, &clock));
+	/* By then it would have had far more than 50 ms. */
+	usleep(500000);
+	ASSERT_EQ(0, clock_gettime(clock, &used));
+	EXPECT_EQ(0, used.tv_sec);
+	EXPECT_GT(50000000, used.tv_nsec);
+	put(tree->sequence, get(tree->sequence) + 1);
+	ASSERT_EQ(0, pthread_join(thread, NULL));
+	EXPECT_TRUE(waiting.found);
+	nodes_free(&nodes);
+	free(tree);
 }
 
 TEST_HARNESS_MAIN

@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <time.h>
 #include <unistd.h>
 #include <vfioext/vfioext.h>
@@ -224,16 +225,27 @@ static long now_ms(void)
 	return now.tv_sec * 1000 + now.tv_nsec / 1000000;
 }
 
+static long count_waits(void)
+{
+	struct rusage usage;
+
+	getrusage(RUSAGE_THREAD, &usage);
+	return usage.ru_nvcsw;
+}
+
 TEST_F(distrust, says_nothing)
 {
-	long begun;
+	long begun, waits;
 
 	self->server.spoil = (struct spoil){ VFIO_USER_REGION_READ, SILENT };
 	ASSERT_TRUE(begin(&self->server, &self->client));
 	ASSERT_EQ(0, take_step(&self->client, self->server.path, OPEN));
 	ASSERT_EQ(0, vfioext_device_watch(self->client.device, NULL, NULL));
 	begun = now_ms();
+	waits = count_waits();
 	EXPECT_EQ(-ENODEV, take_step(&self->client, self->server.path, READ));
+	/* It sleeps meanwhile, and does not look again and again. */
+	EXPECT_GT(200, count_waits() - waits);
 	EXPECT_LE(4900, now_ms() - begun);
 	EXPECT_GT(9000, now_ms() - begun);
 	EXPECT_TRUE(vfioext_device_lost(self->client.device));

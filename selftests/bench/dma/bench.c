@@ -4,6 +4,8 @@
  * libraries: lines of what, mappings, threads and nanoseconds each, of CPU time, so
  * that what else runs counts little. All threads look up; but of those that map, one
  * does, while the other looks up.
+ *
+ *	bench [MAPPINGS [MILLISECONDS]]		each measurement takes so long
  */
 #include <pthread.h>
 #include <stdatomic.h>
@@ -15,7 +17,6 @@
 
 #define PLACES 4096
 #define MEMORY 0x700000000000ULL
-#define BUDGET_NS 100e6
 #define BATCH 256
 
 struct bench {
@@ -28,6 +29,7 @@ struct bench {
 };
 
 static struct bench bench;
+static double budget_ns = 100e6;
 
 static uint64_t next_random(void)
 {
@@ -75,7 +77,7 @@ static double repeat(void (*what)(size_t i))
 		for (end = done + BATCH; done < end; done++)
 			what(done % PLACES);
 		spent = now_ns() - begin;
-	} while (spent < BUDGET_NS);
+	} while (spent < budget_ns);
 	return spent / (double)done;
 }
 
@@ -167,6 +169,9 @@ int main(int argc, char **argv)
 	uint64_t *iovas;
 
 	bench.nr = argc > 1 ? strtoul(argv[1], NULL, 0) : 16;
+	if (argc > 2)
+		budget_ns = strtod(argv[2], NULL) * 1e6;
+	must(budget_ns > 0);
 	iovas = malloc(bench.nr * sizeof(*iovas));
 	must(iovas && bench.nr);
 	choose_pages();

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * In the place of the kernel: a container that takes every mapping, so that what is
+ * In the place of the kernel: a container of a PC's that takes every mapping, so that what is
  * measured is the library's own part.
  */
 #include <fcntl.h>
@@ -49,7 +49,7 @@ int ioctl(int fd, unsigned long request, ...)
 	case VFIO_GET_API_VERSION:
 		return VFIO_API_VERSION;
 	case VFIO_CHECK_EXTENSION:
-		return 1;
+		return argument == (void *)VFIO_TYPE1_IOMMU || argument == (void *)VFIO_TYPE1v2_IOMMU;
 	case VFIO_IOMMU_GET_INFO:
 	case VFIO_IOMMU_MAP_DMA:
 	case VFIO_IOMMU_UNMAP_DMA:

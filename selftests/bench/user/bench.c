@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * bench SECONDS: a client that measures the server it is linked with, which is a process of
- * its own on the same processor: across processors only wake-ups would be measured. Lines of
- * server, what, how many a second.
+ * bench SECONDS DIRECTORY: a client that measures the server it is linked with, which is a
+ * process of its own on the same processor: across processors only wake-ups would be measured.
+ * Lines of server, what, how many a second; but "wait", a tab and what is of microseconds.
  */
 #include <err.h>
 #include <linux/vfio.h>
@@ -24,6 +24,11 @@
 
 #define DEPTH 64
 #define DEVICES 100
+
+/* How often the first of two clients reads, and how often its second in each second. */
+#define POLL_US 500
+#define SECOND_A_SECOND 200
+#define READS_MAX 1000
 
 /* Of DMA: how many at once, and of how much memory. */
 #define PAIRS 32
@@ -297,7 +302,7 @@ static pid_t start(int nr)
 
 static void measure_one(void)
 {
-	int event = eventfd(0, EFD_NONBLOCK), fd;
+	int event = eventfd(0, EFD_NONBLOCK), blocking = eventfd(0, 0), fd;
 	pid_t pid = start(1);
 
 	fd = connect_to(0);
@@ -313,7 +318,86 @@ static void measure_one(void)
 	MEASURE("and 32 pairs in flight", PAIRS, map_and_unmap_many(fd));
 	MEASURE("SET_IRQS with an eventfd", 1, set_irqs(fd, event));
 	printf("%s\tinterrupts signaled\t%f\n", server_name, trigger(fd));
+	/* One that would wait is treated as one of a client of another user. */
+	if (!strcmp(server_name, "vfioext")) {
+		set_irqs(fd, blocking);
+		printf("%s\tto a client that is not trusted\t%f\n", server_name, trigger(fd));
+	}
 	close(fd);
+	kill(pid, SIGKILL);
+}
+
+/* By a loop for several devices, which the tool has, too. */
+static void measure_in_loop(int fd, const char *what)
+{
+	MEASURE(what, 1, access_many(fd, VFIO_USER_REGION_READ, 1, false));
+}
+
+static void measure_tool(void)
+{
+	pid_t pid = start(1);
+	int fd = connect_to(0);
+
+	version(fd);
+	measure_in_loop(fd, "the same by `vfioext serve`");
+	close(fd);
+	kill(pid, SIGKILL);
+}
+
+/* A driver that looks at a register again and again. */
+static pid_t start_polling(int fd)
+{
+	pid_t pid = fork();
+
+	if (pid)
+		return pid;
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	for (;;) {
+		access_many(fd, VFIO_USER_REGION_READ, 1, false);
+		usleep(POLL_US);
+	}
+}
+
+static int compare(const void *a, const void *b)
+{
+	double left = *(const double *)a, right = *(const double *)b;
+
+	return (left > right) - (left < right);
+}
+
+static void measure_second(int first, int second)
+{
+	int nr = (int)(seconds * SECOND_A_SECOND) + 1, i;
+	pid_t pid = start_polling(first);
+	double waits[READS_MAX], begin;
+
+	nr = nr < READS_MAX ? nr : READS_MAX;
+	for (i = 0; i < nr; i++) {
+		usleep(1000000 / SECOND_A_SECOND + i * 797 % 1000);
+		begin = now();
+		access_many(second, VFIO_USER_REGION_READ, 1, false);
+		waits[i] = (now() - begin) * 1e6;
+	}
+	kill(pid, SIGKILL);
+	qsort(waits, (size_t)nr, sizeof(waits[0]), compare);
+	printf("%s\twait\tin the middle\t%f\n", server_name, waits[nr / 2]);
+	printf("%s\twait\tat most\t%f\n", server_name, waits[nr - 1]);
+	fflush(stdout);
+}
+
+static void measure_two(void)
+{
+	int fds[2], i;
+	pid_t pid;
+
+	snprintf(path, sizeof(path), "%s/two", directory);
+	pid = start(2);
+	for (i = 0; i < 2; i++)
+		fds[i] = connect_to(i);
+	for (i = 0; i < 2; i++)
+		version(fds[i]);
+	measure_in_loop(fds[0], "read, a server of two devices");
+	measure_second(fds[0], fds[1]);
 	kill(pid, SIGKILL);
 }
 
@@ -351,8 +435,14 @@ int main(int argc, char **argv)
 	if (memory < 0 || ftruncate(memory, MEMORY))
 		err(1, "memory");
 	snprintf(path, sizeof(path), "%s/one", directory);
+	if (!strcmp(server_name, "vfioext serve")) {
+		measure_tool();
+		return 0;
+	}
 	measure_one();
-	if (strcmp(server_name, "bare"))
-		measure_many();
+	if (!strcmp(server_name, "bare"))
+		return 0;
+	measure_two();
+	measure_many();
 	return 0;
 }
