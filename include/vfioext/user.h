@@ -45,10 +45,16 @@ typedef void (*vfioext_user_log_fn)(const char *text, void *data);
  * @data: for @log
  * @server: where it goes
  *
- * The first one of a process installs a handler of SIGBUS, which leaves to the handler
- * before it what is none of ours: a client can make the file shorter that its memory is
- * in. What is touched of it then is zeros, and vfioext_user_dma_read() and the like give
- * -EFAULT.
+ * The first one of a process installs a handler of SIGBUS: a client can make the file shorter
+ * that its memory is in. Where the device touches what is gone, that and what is behind it
+ * becomes zeros. A SIGBUS that is sent, or is not of the client's memory, is handled as if ours
+ * were not there: by the handler installed before, by ending the process, or by ignoring it.
+ *
+ * vfioext_user_dma_read() and vfioext_user_dma_write() need no handler, and give -EFAULT. Nor
+ * does memory whose file is sealed against it (F_SEAL_SHRINK, as QEMU's memory-backend-memfd).
+ * For pointers into other memory of clients the handler is needed: a thread that uses them must
+ * not block SIGBUS, and a handler that is installed later must call the one before it. Else the
+ * client can end the process.
  *
  * Return: 0, -ENOMEM, or the error of a system call.
  */

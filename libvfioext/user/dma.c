@@ -183,18 +183,12 @@ static int access_file(const struct memory_map *map, uint64_t offset, uint8_t *b
 static int access_map(const struct memory_map *map, uint64_t offset, uint8_t *buffer, size_t size,
 		      bool write)
 {
-	uint8_t *at;
-
 	if (map->fd >= 0)
 		return access_file(map, offset, buffer, size, write);
 	if (!map->public.vaddr)
 		return -EREMOTE;
-	at = (uint8_t *)map->public.vaddr + offset;
-	if (write)
-		memcpy(at, buffer, size);
-	else
-		memcpy(buffer, at, size);
-	return guard_is_broken(&map->file->mapped) ? -EFAULT : 0;
+	return guard_copy(&map->file->mapped, (uint8_t *)map->public.vaddr + offset, buffer, size,
+			  write);
 }
 
 static int access_one(struct vfioext_user_device *device, const struct vfioext_user_sg *sg,

@@ -499,7 +499,7 @@ TEST_F(dma, file_gets_shorter)
 	ASSERT_EQ(0, vfioext_user_dma_write(self->device, &sg, 1, buffer, NULL, NULL));
 	ASSERT_EQ(0, ftruncate(self->file, PAGE));
 	EXPECT_EQ(-EFAULT, vfioext_user_dma_read(self->device, &sg, 1, buffer, NULL, NULL));
-	EXPECT_EQ(0, memcmp(buffer, "1234\0\0\0\0", 8));
+	EXPECT_EQ(0, memcmp(buffer, "1234", 4));
 	EXPECT_EQ(-EFAULT, vfioext_user_dma_write(self->device, &sg, 1, buffer, NULL, NULL));
 	memset(iov.iov_base, 1, iov.iov_len);
 	vfioext_user_sgl_put(self->device, &use, 1);
