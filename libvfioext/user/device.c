@@ -22,6 +22,11 @@ int vfioext_user_device_new(struct vfioext_user *server, const struct vfioext_us
 	new->ops = ops;
 	new->data = data;
 	listener_init(&new->listener);
+	new->closer = closer_new();
+	if (!new->closer) {
+		free(new);
+		return -ENOMEM;
+	}
 	memory_init(&new->memory);
 	new->next = server->devices;
 	server->devices = new;
@@ -43,6 +48,7 @@ void vfioext_user_device_free(struct vfioext_user_device *device)
 	user_irqs_free(device);
 	pci_free(device);
 	memory_destroy(&device->memory);
+	closer_free(device->closer);
 	free(device->uids);
 	free(device);
 }

@@ -112,6 +112,7 @@ struct user_pci;
  * @uids: the only users who are served, @nr_uids of them; none for all who can connect
  * @session: the client's, or NULL
  * @refused: sessions of others, which only hear that
+ * @closer: for descriptors of its clients
  * @pci: its configuration space, if the library keeps it
  */
 struct vfioext_user_device {
@@ -132,6 +133,7 @@ struct vfioext_user_device {
 	unsigned int nr_irqs;
 	struct user_irq irqs[VFIOEXT_USER_IRQS_MAX];
 	struct memory memory;
+	struct closer *closer;
 	struct user_pci *pci;
 };
 

@@ -102,7 +102,7 @@ static int make_twin(struct session *session, int *theirs)
 
 	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds))
 		return -errno;
-	ret = channel_open(&session->twin.channel, fds[0]);
+	ret = channel_open(&session->twin.channel, fds[0], session->device->closer);
 	if (ret) {
 		close(fds[0]);
 		close(fds[1]);
@@ -511,7 +511,7 @@ static int open_files(struct session *session, int fd)
 	ret = server_watch(server, session->timer.fd, EPOLLIN, &session->timer.source);
 	if (ret)
 		goto err_timer;
-	ret = channel_open(&session->channel, fd);
+	ret = channel_open(&session->channel, fd, session->device->closer);
 	if (ret)
 		goto err_timer;
 	session->events = EPOLLIN;

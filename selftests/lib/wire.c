@@ -385,6 +385,15 @@ unsigned int count_files(void)
 	return nr;
 }
 
+bool files_become(unsigned int nr)
+{
+	int i;
+
+	for (i = 0; i < LONG_MS && count_files() != nr; i++)
+		usleep(1000);
+	return i < LONG_MS;
+}
+
 /* Those of files: the sanitizer's own come and go. */
 unsigned int count_mappings(void)
 {
@@ -621,5 +630,5 @@ bool wire_test_end(struct wire_test *test)
 	vfioext_free(test->ctx);
 	close(test->probe->file);
 	free(test->probe);
-	return count_files() == test->files && count_mappings() == test->mappings;
+	return files_become(test->files) && count_mappings() == test->mappings;
 }

@@ -87,6 +87,8 @@ bool same_file(int a, int b);
 
 /* What a process has open and mapped, and what was allocated. */
 unsigned int count_files(void);
+/* Files that are none of memory are closed a moment later. Return: whether there are so many. */
+bool files_become(unsigned int nr);
 unsigned int count_mappings(void);
 size_t count_bytes(void);
 
