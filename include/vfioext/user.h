@@ -100,7 +100,7 @@ int vfioext_user_wait(struct vfioext_user *server, int timeout_ms);
  * @size: its bytes
  * @flags: VFIOEXT_USER_READ, VFIOEXT_USER_WRITE
  * @vaddr: where it is in this process, or NULL if the client gave no file, or one that
- *	is read and written, not mapped. What is around it may be other parts of the same
+ *	is not mapped: see struct vfioext_user_limits. What is around it may be other parts of the same
  *	file, which are not for the device; so may be what is here when this memory has gone.
  */
 struct vfioext_user_memory {
@@ -183,6 +183,39 @@ void vfioext_user_device_free(struct vfioext_user_device *device);
 
 /** vfioext_user_device_data() - what was given to vfioext_user_device_new(). Any thread. */
 void *vfioext_user_device_data(const struct vfioext_user_device *device);
+
+/**
+ * struct vfioext_user_limits - what a client may cost; 0 stands for the default
+ * @max_maps: pieces of memory at a time (65535, and no more). The client is told.
+ * @max_mappings: entries of the process's address space for its files (1024), of which the
+ *	kernel allows a process 65530 (vm.max_map_count)
+ * @max_bytes: bytes of the address space for them (2 TiB)
+ * @max_open: descriptors for those of its files that are read and written (64)
+ * @any_file: map, read and write any file, as of DAX, a disk or a block device. Where clients
+ *	can have a file system of their own (FUSE), they can stop the server's thread with it.
+ *	Else only memfd, tmpfs and hugetlbfs are.
+ *
+ * Memory beyond @max_mappings, @max_bytes and @max_open, or of another file, is there as if it
+ * had no file: it is read and written by messages. More than @max_maps are refused. The log
+ * tells of each.
+ */
+struct vfioext_user_limits {
+	unsigned int max_maps;
+	unsigned int max_mappings;
+	uint64_t max_bytes;
+	unsigned int max_open;
+	bool any_file;
+};
+
+/**
+ * vfioext_user_device_set_limits() - limit what a client of the device may cost
+ * @device: a device that no client is attached to
+ * @limits: the limits
+ *
+ * Return: 0, or -EBUSY if a client is attached.
+ */
+int vfioext_user_device_set_limits(struct vfioext_user_device *device,
+				   const struct vfioext_user_limits *limits);
 
 /**
  * struct vfioext_user_region - a region
@@ -411,7 +444,7 @@ struct vfioext_user_use {
  *
  * Return: how many there are in @iov; -ENOENT if not all of it is there; -EACCES if the
  * client does not allow that; -EREMOTE if it has to be asked for it by messages, or if its
- * file cannot be mapped: see vfioext_user_dma_read(); -ENOSPC if there are more.
+ * file is not mapped: see vfioext_user_dma_read(); -ENOSPC if there are more.
  */
 int vfioext_user_sgl_get(struct vfioext_user_device *device, const struct vfioext_user_sg *list,
 			 size_t nr_list, uint32_t flags, struct iovec *iov,

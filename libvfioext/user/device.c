@@ -23,14 +23,23 @@ int vfioext_user_device_new(struct vfioext_user *server, const struct vfioext_us
 	new->data = data;
 	listener_init(&new->listener);
 	new->closer = closer_new();
-	if (!new->closer) {
+	if (!new->closer || memory_init(&new->memory)) {
+		closer_free(new->closer);
 		free(new);
 		return -ENOMEM;
 	}
-	memory_init(&new->memory);
 	new->next = server->devices;
 	server->devices = new;
 	*device = new;
+	return 0;
+}
+
+int vfioext_user_device_set_limits(struct vfioext_user_device *device,
+				   const struct vfioext_user_limits *limits)
+{
+	if (device->session)
+		return -EBUSY;
+	memory_set_limits(&device->memory, limits);
 	return 0;
 }
 

@@ -113,6 +113,7 @@ struct user_pci;
  * @session: the client's, or NULL
  * @refused: sessions of others, which only hear that
  * @closer: for descriptors of its clients
+ * @limits_told: when a limit was last told of
  * @pci: its configuration space, if the library keeps it
  */
 struct vfioext_user_device {
@@ -134,6 +135,7 @@ struct vfioext_user_device {
 	struct user_irq irqs[VFIOEXT_USER_IRQS_MAX];
 	struct memory memory;
 	struct closer *closer;
+	uint64_t limits_told[NR_LIMITS];
 	struct user_pci *pci;
 };
 
@@ -186,6 +188,9 @@ struct session {
 /* A line on what happened to a device, which its path begins if it has one. */
 void device_log(const struct vfioext_user_device *device, const char *format, ...)
 	__attribute__((format(printf, 2, 3)));
+/* The same for a limit that the client is beyond, now and then. */
+void device_log_limit(struct vfioext_user_device *device, enum limit limit, const char *format, ...)
+	__attribute__((format(printf, 3, 4)));
 void server_wake(const struct vfioext_user *server);
 int server_watch(const struct vfioext_user *server, int fd, uint32_t events,
 		 struct source *source);

@@ -623,6 +623,17 @@ void wire_test_begin(struct wire_test *test, const struct vfioext_user_ops *ops)
 	wire_test_attach(test, test->device, &test->wire);
 }
 
+void wire_test_limit(struct wire_test *test, const struct vfioext_user_limits *limits)
+{
+	wire_close(&test->wire);
+	wire_pump(test->server);
+	if (vfioext_user_device_set_limits(test->device, limits))
+		die("limits");
+	wire_test_attach(test, test->device, &test->wire);
+	if (wire_negotiate(&test->wire, NULL))
+		die("version");
+}
+
 bool wire_test_end(struct wire_test *test)
 {
 	wire_close(&test->wire);

@@ -167,6 +167,8 @@ void wire_test_begin(struct wire_test *test, const struct vfioext_user_ops *ops)
 /* A client more, at the device that has none. */
 void wire_test_attach(struct wire_test *test, struct vfioext_user_device *device,
 		      struct wire *wire);
+/* The same with another client, who may have no more than that. */
+void wire_test_limit(struct wire_test *test, const struct vfioext_user_limits *limits);
 /* Return: whether no descriptor was left open. */
 bool wire_test_end(struct wire_test *test);
 

@@ -150,6 +150,7 @@ TEST_F(dma, map_of_what_cannot_be_mapped)
 	int read_only = open("/proc/self/exe", O_RDONLY | O_CLOEXEC);
 
 	ASSERT_EQ(0, pipe2(pipes, O_CLOEXEC));
+	wire_test_limit(&self->test, &(struct vfioext_user_limits){ .any_file = true });
 	EXPECT_EQ(-ENODEV, wire_map(self->wire, 0, PAGE, VFIO_USER_DMA_FLAG_READ, pipes[0], 0));
 	EXPECT_EQ(-EACCES, wire_map(self->wire, 0, PAGE, MAPPED, read_only, 0));
 	EXPECT_EQ(0, wire_map(self->wire, 0, PAGE, VFIO_USER_DMA_FLAG_READ, read_only, 0));
