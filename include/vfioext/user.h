@@ -223,7 +223,8 @@ int vfioext_user_device_set_limits(struct vfioext_user_device *device,
  * @size: its bytes
  * @memory: where it is in this process, if reading and writing it is no more than that;
  *	else NULL, and the device's callbacks are called
- * @fd: the file that clients map, -1 for none. Stays the caller's, and open.
+ * @fd: the file that clients map, -1 for none. Stays the caller's, and open. Clients get it:
+ *	see vfioext_user_region_alloc().
  * @offset: where the region begins in the file
  * @areas: parts that can be mapped, in ascending order, on pages' boundaries; NULL: all
  * @nr_areas: how many
@@ -242,6 +243,26 @@ struct vfioext_user_region {
 	uint32_t subtype;
 };
 
+/**
+ * vfioext_user_region_alloc() - make memory for a region that clients may map
+ * @region: its @flags and @size are set; @memory, @fd and @offset will be, and
+ *	VFIOEXT_REGION_MMAP be added to @flags
+ *
+ * Clients cannot change the size of the file, nor write to it without VFIOEXT_REGION_WRITE in
+ * @flags. A client that could make a file shorter would end the process when the device touches
+ * what is gone. Of any other file vfioext_user_device_set_region() does what it can: it seals it
+ * (F_SEAL_SHRINK), else access by messages gives -EFAULT then, and pointers to @memory are
+ * guarded as vfioext_user_new() says; and it gives clients a descriptor for reading alone where
+ * they may not write.
+ *
+ * Return: 0; -EINVAL if there can be no such region; -ENOMEM, -EMFILE, or another error of
+ * making a file.
+ */
+int vfioext_user_region_alloc(struct vfioext_user_region *region);
+
+/** vfioext_user_region_free() - free that memory, once no device has the region. */
+void vfioext_user_region_free(struct vfioext_user_region *region);
+
 /** How many regions and kinds of interrupts a device can have. */
 #define VFIOEXT_USER_REGIONS_MAX 64
 #define VFIOEXT_USER_IRQS_MAX 16
@@ -254,7 +275,7 @@ struct vfioext_user_region {
  *
  * Return: 0; -EINVAL if there can be no such region: areas out of order or behind its
  * end, a file to be mapped without VFIOEXT_REGION_MMAP or the reverse; -EBUSY if a
- * client is attached; -ENOMEM.
+ * client is attached; -ENOMEM; or the error of opening the file for reading alone.
  */
 int vfioext_user_device_set_region(struct vfioext_user_device *device, unsigned int index,
 				   const struct vfioext_user_region *region);

@@ -22,6 +22,7 @@ int vfioext_user_device_new(struct vfioext_user *server, const struct vfioext_us
 	new->ops = ops;
 	new->data = data;
 	listener_init(&new->listener);
+	user_regions_init(new);
 	new->closer = closer_new();
 	if (!new->closer || memory_init(&new->memory)) {
 		closer_free(new->closer);

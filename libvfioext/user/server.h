@@ -66,9 +66,15 @@ struct vfioext_user {
 	unsigned int turns;
 };
 
-/* What the client was given of a region, and what of it needs no callback. */
+/*
+ * What the client was given of a region, and what of it needs no callback.
+ * @file: what clients get, if that is not @public's own; else -1
+ * @guarded: @public's memory
+ */
 struct user_region {
 	struct vfioext_user_region public;
+	int file;
+	struct guarded guarded;
 	struct vfioext_area *areas;
 	struct vfioext_user_io_fd *io_fds;
 	size_t nr_io_fds;
@@ -241,7 +247,11 @@ void irqs_detach(struct vfioext_user_device *device);
 void user_irqs_free(struct vfioext_user_device *device);
 
 /* region.c */
+void user_regions_init(struct vfioext_user_device *device);
 void user_regions_free(struct vfioext_user_device *device);
+
+/* region_file.c: what is the caller's of a region stays so. Return: 0, or an error. */
+int region_protect(struct user_region *region);
 
 /* transfer.c */
 void transfers_send(struct session *session);
