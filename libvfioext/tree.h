@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * A B+tree of mappings by one of their two addresses. One writer at a time; readers
- * take no lock. Internal to mappings.c, which has two of them.
+ * A B+tree of mappings by an address. One writer at a time; readers take no lock. mappings.c
+ * has two of them, by address in memory and by IOVA, and so has a server of vfio-user, by IOVA.
  */
 #ifndef LIBVFIOEXT_TREE_H
 #define LIBVFIOEXT_TREE_H

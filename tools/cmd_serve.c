@@ -14,6 +14,11 @@ static const struct example *const examples[] = { &example_edu, &example_null,
 
 #define GRACE_S 10
 
+/* Beyond all characters, and what access_option() knows. */
+enum { MAX_MAPS = 0x200, MAX_MEMORY, ANY_FILE };
+
+#define GIB_MAX 0x40000u
+
 static const char options_help[] =
 	" -s, --socket PATH     where to serve; one for each device, in their order\n"
 	" -f, --fd N            serve the client at this socket, and end\n"
@@ -21,6 +26,9 @@ static const char options_help[] =
 	" -g, --grace S         when the host wants a device back, give its\n"
 	"                       client so many seconds to let go (10)\n"
 	" -u, --allow-user U    serve this user, too; may be repeated\n"
+	"     --max-maps N      pieces of memory that a client may map (65535)\n"
+	"     --max-memory GIB  address space for the memory of a client (2048)\n"
+	"     --any-file        map a client's files of any kind: clients are trusted\n"
 	ACCESS_HELP
 	" -h, --help            print this\n";
 
@@ -42,6 +50,26 @@ static bool parse_fd(const char *text, int *fd)
 		return false;
 	*fd = (int)number;
 	return true;
+}
+
+static int take_maps(struct serving *serving, const char *text)
+{
+	uint64_t number;
+
+	if (!parse_number(text, &number) || !number || number > UINT16_MAX)
+		return usage_error("'%s' is no number of maps, of which there can be 65535", text);
+	serving->limits.max_maps = (unsigned int)number;
+	return EXIT_DONE;
+}
+
+static int take_memory(struct serving *serving, const char *text)
+{
+	uint64_t number;
+
+	if (!parse_number(text, &number) || !number || number > GIB_MAX)
+		return usage_error("'%s' is no number of GiB up to %u", text, GIB_MAX);
+	serving->limits.max_bytes = number << 30;
+	return EXIT_DONE;
 }
 
 static int add_user(struct serving *serving, const char *name)
@@ -92,6 +120,13 @@ static int take_option(struct serving *serving, int option)
 		       usage_error("'%s' is no number of seconds", optarg);
 	case 'u':
 		return add_user(serving, optarg);
+	case MAX_MAPS:
+		return take_maps(serving, optarg);
+	case MAX_MEMORY:
+		return take_memory(serving, optarg);
+	case ANY_FILE:
+		serving->limits.any_file = true;
+		return EXIT_DONE;
 	default:
 		ret = access_option(&serving->access, option, optarg);
 		return ret < 0 ? usage_error(NULL) : ret;
@@ -123,6 +158,9 @@ int cmd_serve(int argc, char **argv)
 		{ "example", required_argument, NULL, 'e' },
 		{ "grace", required_argument, NULL, 'g' },
 		{ "allow-user", required_argument, NULL, 'u' },
+		{ "max-maps", required_argument, NULL, MAX_MAPS },
+		{ "max-memory", required_argument, NULL, MAX_MEMORY },
+		{ "any-file", no_argument, NULL, ANY_FILE },
 		ACCESS_LONG,
 		{ "help", no_argument, NULL, 'h' },
 		{ 0 }

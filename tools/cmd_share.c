@@ -158,6 +158,7 @@ static int run(struct sharing *sharing, int nr, char **names)
 	int ret = EXIT_FAILED;
 	size_t i;
 
+	raise_file_limit();
 	sharing->ctx = open_context();
 	if (!sharing->ctx)
 		return EXIT_FAILED;

@@ -5,12 +5,9 @@
  * written to the first of them is that of the vector that is signaled.
  */
 #include <errno.h>
-#include <fcntl.h>
 #include <linux/vfio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
-#include <unistd.h>
 #include <vfioext/user_pci.h>
 
 #include "example.h"
@@ -21,8 +18,7 @@
 #define VECTORS 16
 
 struct null {
-	int fd;
-	void *memory;
+	struct vfioext_user_region memory;
 	uint8_t ports[PORTS];
 };
 
@@ -52,7 +48,7 @@ static int null_reset(struct vfioext_user_device *device)
 {
 	struct null *null = vfioext_user_device_data(device);
 
-	memset(null->memory, 0, BAR_SIZE);
+	memset(null->memory.memory, 0, BAR_SIZE);
 	memset(null->ports, 0, PORTS);
 	return 0;
 }
@@ -67,30 +63,11 @@ static void null_free(void *data)
 {
 	struct null *null = data;
 
-	if (null->memory)
-		munmap(null->memory, BAR_SIZE);
-	if (null->fd >= 0)
-		close(null->fd);
+	vfioext_user_region_free(&null->memory);
 	free(null);
 }
 
-/* Clients cannot make it shorter. */
-static int make_memory(struct null *null)
-{
-	void *memory;
-
-	null->fd = memfd_create("vfioext-null", MFD_CLOEXEC | MFD_ALLOW_SEALING);
-	if (null->fd < 0 || ftruncate(null->fd, BAR_SIZE) ||
-	    fcntl(null->fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL))
-		return -errno;
-	memory = mmap(NULL, BAR_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED, null->fd, 0);
-	if (memory == MAP_FAILED)
-		return -errno;
-	null->memory = memory;
-	return 0;
-}
-
-static int make_pci(struct vfioext_user_device *device, const struct null *null)
+static int make_pci(struct vfioext_user_device *device, struct null *null)
 {
 	struct vfioext_user_pci pci = {
 		.vendor = 0x1234,
@@ -99,14 +76,6 @@ static int make_pci(struct vfioext_user_device *device, const struct null *null)
 		.express = true,
 	};
 	struct vfioext_area mappable = { .size = TABLES };
-	struct vfioext_user_region memory = {
-		.flags = VFIOEXT_REGION_READ | VFIOEXT_REGION_WRITE | VFIOEXT_REGION_MMAP,
-		.size = BAR_SIZE,
-		.memory = null->memory,
-		.fd = null->fd,
-		.areas = &mappable,
-		.nr_areas = 1,
-	};
 	struct vfioext_user_region ports = {
 		.flags = VFIOEXT_REGION_READ | VFIOEXT_REGION_WRITE,
 		.size = PORTS,
@@ -119,9 +88,14 @@ static int make_pci(struct vfioext_user_device *device, const struct null *null)
 	};
 	int ret;
 
+	ret = vfioext_user_region_alloc(&null->memory);
+	if (ret)
+		return ret;
+	null->memory.areas = &mappable;
+	null->memory.nr_areas = 1;
 	ret = vfioext_user_pci_init(device, &pci);
 	if (!ret)
-		ret = vfioext_user_pci_set_bar(device, 0, VFIOEXT_USER_BAR_64, &memory);
+		ret = vfioext_user_pci_set_bar(device, 0, VFIOEXT_USER_BAR_64, &null->memory);
 	if (!ret)
 		ret = vfioext_user_pci_set_bar(device, 2, VFIOEXT_USER_BAR_IO, &ports);
 	if (!ret)
@@ -139,10 +113,9 @@ static int null_make(struct vfioext_user *server, struct vfioext_user_device **d
 
 	if (!null)
 		return -ENOMEM;
-	null->fd = -1;
-	ret = make_memory(null);
-	if (!ret)
-		ret = vfioext_user_device_new(server, &null_ops, null, &new);
+	null->memory.flags = VFIOEXT_REGION_READ | VFIOEXT_REGION_WRITE;
+	null->memory.size = BAR_SIZE;
+	ret = vfioext_user_device_new(server, &null_ops, null, &new);
 	if (ret)
 		goto err_free;
 	ret = make_pci(new, null);

@@ -143,6 +143,7 @@ int serve_run(struct serving *serving)
 {
 	int ret;
 
+	raise_file_limit();
 	serving->ctx = open_context();
 	if (!serving->ctx)
 		return EXIT_FAILED;

@@ -34,6 +34,7 @@ struct served {
 /*
  * @grace_ms: how long a client may take to let go when the host wants a device back
  * @fd: a client that is connected already, -1 for none
+ * @limits: what each client may cost
  */
 struct serving {
 	struct vfioext *ctx;
@@ -44,6 +45,7 @@ struct serving {
 	size_t nr_paths;
 	int fd;
 	uint32_t grace_ms;
+	struct vfioext_user_limits limits;
 	struct socket_access access;
 	uid_t uids[SERVE_MAX];
 	size_t nr_uids;

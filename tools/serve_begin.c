@@ -95,6 +95,7 @@ static int begin_one(struct serving *serving, size_t nr)
 				 make_bridge(serving, nr);
 	if (ret)
 		return fail(serving->ctx, ret, "%s", served->name);
+	vfioext_user_device_set_limits(served->served, &serving->limits);
 	if (!served->path) {
 		ret = vfioext_user_device_attach(served->served, serving->fd);
 		return ret ? fail(serving->ctx, ret, "descriptor %d", serving->fd) : EXIT_DONE;

@@ -69,6 +69,9 @@ bool take_token(const char *text, const char **token);
 int open_device(struct vfioext *ctx, const char *name, const char *token,
 		struct vfioext_container *container, struct vfioext_device **device);
 
+/* files.c: as many descriptors as may be had, for those who serve many */
+void raise_file_limit(void);
+
 /* need.c */
 bool need_module(struct vfioext *ctx);
 

@@ -47,10 +47,16 @@ typedef void (*vfioext_user_log_fn)(const char *text, void *data);
  * @data: for @log
  * @server: where it goes
  *
- * The first one of a process installs a handler of SIGBUS, which leaves to the handler
- * before it what is none of ours: a client can make the file shorter that its memory is
- * in. What is touched of it then is zeros, and vfioext_user_dma_read() and the like give
- * -EFAULT.
+ * The first one of a process installs a handler of SIGBUS: a client can make the file shorter
+ * that its memory is in. Where the device touches what is gone, that and what is behind it
+ * becomes zeros. A SIGBUS that is sent, or is not of the client's memory, is handled as if ours
+ * were not there: by the handler installed before, by ending the process, or by ignoring it.
+ *
+ * vfioext_user_dma_read() and vfioext_user_dma_write() need no handler, and give -EFAULT. Nor
+ * does memory whose file is sealed against it (F_SEAL_SHRINK, as QEMU's memory-backend-memfd).
+ * For pointers into other memory of clients the handler is needed: a thread that uses them must
+ * not block SIGBUS, and a handler that is installed later must call the one before it. Else the
+ * client can end the process.
  *
  * Return: 0, -ENOMEM, or the error of a system call.
  */
@@ -100,7 +106,7 @@ int vfioext_user_wait(struct vfioext_user *server, int timeout_ms);
  * @size: its bytes
  * @flags: VFIOEXT_USER_READ, VFIOEXT_USER_WRITE
  * @vaddr: where it is in this process, or NULL if the client gave no file, or one that
- *	is read and written, not mapped. What is around it may be other parts of the same
+ *	is not mapped: see struct vfioext_user_limits. What is around it may be other parts of the same
  *	file, which are not for the device; so may be what is here when this memory has gone.
  */
 struct vfioext_user_memory {
@@ -193,12 +199,46 @@ void vfioext_user_device_free(struct vfioext_user_device *device);
 void *vfioext_user_device_data(const struct vfioext_user_device *device);
 
 /**
+ * struct vfioext_user_limits - what a client may cost; 0 stands for the default
+ * @max_maps: pieces of memory at a time (65535, and no more). The client is told.
+ * @max_mappings: entries of the process's address space for its files (1024), of which the
+ *	kernel allows a process 65530 (vm.max_map_count)
+ * @max_bytes: bytes of the address space for them (2 TiB)
+ * @max_open: descriptors for those of its files that are read and written (64)
+ * @any_file: map, read and write any file, as of DAX, a disk or a block device. Where clients
+ *	can have a file system of their own (FUSE), they can stop the server's thread with it.
+ *	Else only memfd, tmpfs and hugetlbfs are.
+ *
+ * Memory beyond @max_mappings, @max_bytes and @max_open, or of another file, is there as if it
+ * had no file: it is read and written by messages. More than @max_maps are refused. The log
+ * tells of each.
+ */
+struct vfioext_user_limits {
+	unsigned int max_maps;
+	unsigned int max_mappings;
+	uint64_t max_bytes;
+	unsigned int max_open;
+	bool any_file;
+};
+
+/**
+ * vfioext_user_device_set_limits() - limit what a client of the device may cost
+ * @device: a device that no client is attached to
+ * @limits: the limits
+ *
+ * Return: 0, or -EBUSY if a client is attached.
+ */
+int vfioext_user_device_set_limits(struct vfioext_user_device *device,
+				   const struct vfioext_user_limits *limits);
+
+/**
  * struct vfioext_user_region - a region
  * @flags: VFIOEXT_REGION_*; with VFIOEXT_REGION_MMAP the client may map it
  * @size: its bytes
  * @memory: where it is in this process, if reading and writing it is no more than that;
  *	else NULL, and the device's callbacks are called
- * @fd: the file that clients map, -1 for none. Stays the caller's, and open.
+ * @fd: the file that clients map, -1 for none. Stays the caller's, and open. Clients get it:
+ *	see vfioext_user_region_alloc().
  * @offset: where the region begins in the file
  * @areas: parts that can be mapped, in ascending order, on pages' boundaries; NULL: all
  * @nr_areas: how many
@@ -217,6 +257,26 @@ struct vfioext_user_region {
 	uint32_t subtype;
 };
 
+/**
+ * vfioext_user_region_alloc() - make memory for a region that clients may map
+ * @region: its @flags and @size are set; @memory, @fd and @offset will be, and
+ *	VFIOEXT_REGION_MMAP be added to @flags
+ *
+ * Clients cannot change the size of the file, nor write to it without VFIOEXT_REGION_WRITE in
+ * @flags. A client that could make a file shorter would end the process when the device touches
+ * what is gone. Of any other file vfioext_user_device_set_region() does what it can: it seals it
+ * (F_SEAL_SHRINK), else access by messages gives -EFAULT then, and pointers to @memory are
+ * guarded as vfioext_user_new() says; and it gives clients a descriptor for reading alone where
+ * they may not write.
+ *
+ * Return: 0; -EINVAL if there can be no such region; -ENOMEM, -EMFILE, or another error of
+ * making a file.
+ */
+int vfioext_user_region_alloc(struct vfioext_user_region *region);
+
+/** vfioext_user_region_free() - free that memory, once no device has the region. */
+void vfioext_user_region_free(struct vfioext_user_region *region);
+
 /** How many regions and kinds of interrupts a device can have. */
 #define VFIOEXT_USER_REGIONS_MAX 64
 #define VFIOEXT_USER_IRQS_MAX 16
@@ -229,7 +289,7 @@ struct vfioext_user_region {
  *
  * Return: 0; -EINVAL if there can be no such region: areas out of order or behind its
  * end, a file to be mapped without VFIOEXT_REGION_MMAP or the reverse; -EBUSY if a
- * client is attached; -ENOMEM.
+ * client is attached; -ENOMEM; or the error of opening the file for reading alone.
  */
 int vfioext_user_device_set_region(struct vfioext_user_device *device, unsigned int index,
 				   const struct vfioext_user_region *region);
@@ -426,7 +486,7 @@ struct vfioext_user_use {
  *
  * Return: how many there are in @iov; -ENOENT if not all of it is there; -EACCES if the
  * client does not allow that; -EREMOTE if it has to be asked for it by messages, or if its
- * file cannot be mapped: see vfioext_user_dma_read(); -ENOSPC if there are more.
+ * file is not mapped: see vfioext_user_dma_read(); -ENOSPC if there are more.
  */
 int vfioext_user_sgl_get(struct vfioext_user_device *device, const struct vfioext_user_sg *list,
 			 size_t nr_list, uint32_t flags, struct iovec *iov,

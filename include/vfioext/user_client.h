@@ -6,6 +6,11 @@
  *	vfioext_device_open(ctx, "user:/run/x.sock", NULL, &device);
  *
  * Link with -lvfioext-user. To serve such a device see user.h.
+ *
+ * A region that is mapped (vfioext_region_map()) is of a file of the server's, which it can make
+ * shorter: the first one installs the handler of SIGBUS that vfioext_user_new() describes, with
+ * the same conditions. A regular file that is not of memory alone is not mapped, as it may be of a
+ * file system of the server's own; the region is then accessed by messages.
  */
 #ifndef VFIOEXT_USER_CLIENT_H
 #define VFIOEXT_USER_CLIENT_H

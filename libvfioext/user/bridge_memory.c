@@ -11,7 +11,7 @@
 #include <vfioext/dma.h>
 
 #include "bridge.h"
-#include "mapped_file.h"
+#include "client_file.h"
 
 /*
  * @container: where it is mapped

@@ -26,13 +26,14 @@
  */
 #define PATIENCE_US 100000
 
-int channel_open(struct channel *channel, int fd)
+int channel_open(struct channel *channel, int fd, struct closer *closer)
 {
 	const struct timeval patience = { .tv_usec = PATIENCE_US };
 	int flags = fcntl(fd, F_GETFL);
 
 	memset(channel, 0, sizeof(*channel));
 	channel->fd = -1;
+	channel->closer = closer;
 	if (flags < 0 || fcntl(fd, F_SETFL, flags & ~O_NONBLOCK) ||
 	    fcntl(fd, F_SETFD, FD_CLOEXEC) ||
 	    setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience)))
@@ -49,20 +50,20 @@ int channel_open(struct channel *channel, int fd)
 	return 0;
 }
 
-static void close_passed(struct passed *passed)
+static void close_passed(struct channel *channel, struct passed *passed)
 {
 	size_t i;
 
 	for (i = 0; i < passed->nr; i++)
 		if (passed->fds[i] >= 0)
-			close(passed->fds[i]);
+			closer_close(channel->closer, passed->fds[i]);
 	memset(passed, 0, sizeof(*passed));
 }
 
 void channel_close(struct channel *channel)
 {
 	while (channel->nr_passed)
-		close_passed(&channel->passed[--channel->nr_passed]);
+		close_passed(channel, &channel->passed[--channel->nr_passed]);
 	free(channel->in);
 	free(channel->out);
 	if (channel->fd >= 0)
@@ -155,16 +156,19 @@ int channel_receive(struct channel *channel, bool wait)
 	if (channel->end)
 		return 0;
 	/* So many within one message are of no use to anybody. */
-	if (channel->nr_passed == CHANNEL_PASSED_MAX)
-		close_passed(&channel->passed[--channel->nr_passed]);
+	if (!channel_has_fd_room(channel))
+		close_passed(channel, &channel->passed[--channel->nr_passed]);
 	passed = &channel->passed[channel->nr_passed];
 	ret = make_room(channel);
 	if (ret)
 		return ret;
 	iov.iov_base = channel->in + channel->in_end;
 	iov.iov_len = channel->in_room - channel->in_end;
-	msg.msg_control = control.bytes;
-	msg.msg_controllen = sizeof(control.bytes);
+	/* What there is no room for the kernel closes, which waits for nobody. */
+	if (!closer_is_full(channel->closer)) {
+		msg.msg_control = control.bytes;
+		msg.msg_controllen = sizeof(control.bytes);
+	}
 	do
 		size = recvmsg(channel->fd, &msg,
 			       (wait ? 0 : MSG_DONTWAIT) | MSG_CMSG_CLOEXEC);
@@ -183,6 +187,16 @@ int channel_receive(struct channel *channel, bool wait)
 	}
 	channel->in_end += (size_t)size;
 	return 0;
+}
+
+bool channel_has_fd_room(const struct channel *channel)
+{
+	size_t i, parked = 0;
+
+	for (i = 0; i < channel->nr_passed; i++)
+		parked += channel->passed[i].nr;
+	return channel->nr_passed < CHANNEL_PASSED_MAX &&
+	       parked + CHANNEL_FDS <= CHANNEL_PARKED_MAX;
 }
 
 bool channel_is_cut_short(const struct channel *channel)
@@ -265,7 +279,7 @@ int channel_next(struct channel *channel, struct message *message)
 
 static void drop_passed(struct channel *channel)
 {
-	close_passed(&channel->passed[0]);
+	close_passed(channel, &channel->passed[0]);
 	channel->nr_passed--;
 	memmove(&channel->passed[0], &channel->passed[1],
 		channel->nr_passed * sizeof(channel->passed[0]));

@@ -10,6 +10,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "peer_file.h"
 #include "wire.h"
 
 /* In one message; QEMU takes no more. */
@@ -22,8 +23,12 @@
 /* Where there is more to be sent, nothing more is to be done for the peer. */
 #define CHANNEL_UNSENT_MAX 0x40000u
 
-/* So many messages with descriptors can be received before the first is dealt with. */
+/*
+ * So many messages with descriptors can be received before the first is dealt with, and no more
+ * while there may be so many descriptors: those of two messages.
+ */
 #define CHANNEL_PASSED_MAX 32
+#define CHANNEL_PARKED_MAX 32u
 
 /*
  * Descriptors that came with the bytes from @begin to @end of the stream.
@@ -46,6 +51,7 @@ struct passed {
  *	is @out_rest
  * @out_last: the last message
  * @out_fds: go with the message at @out_fds_at
+ * @closer: for descriptors that nobody took; the owner's
  * @end: the peer sends nothing more
  */
 struct channel {
@@ -66,6 +72,7 @@ struct channel {
 	size_t out_fds_at;
 	int out_fds[CHANNEL_FDS];
 	size_t nr_out_fds;
+	struct closer *closer;
 	bool end;
 };
 
@@ -84,8 +91,11 @@ struct message {
 	bool fds_lost;
 };
 
-/* It is the channel's from then on, and does not block. Return: 0, -ENOMEM, an error. */
-int channel_open(struct channel *channel, int fd);
+/*
+ * It is the channel's from then on, and does not block. @closer: what closes descriptors of
+ * the peer's. Return: 0, -ENOMEM, an error.
+ */
+int channel_open(struct channel *channel, int fd, struct closer *closer);
 void channel_close(struct channel *channel);
 
 /*
@@ -157,11 +167,14 @@ static inline bool channel_is_clogged(const struct channel *channel)
 	return channel->nr_out_fds || channel_unsent(channel) > CHANNEL_UNSENT_MAX;
 }
 
+/* Is there room for the descriptors of one message more? */
+bool channel_has_fd_room(const struct channel *channel);
+
 /* Can more be received while the first message has to wait? */
 static inline bool channel_has_room(const struct channel *channel)
 {
 	return channel->in_end - channel->in_begin < CHANNEL_MESSAGE_MAX &&
-	       channel->nr_passed < CHANNEL_PASSED_MAX;
+	       channel_has_fd_room(channel);
 }
 
 /* Does the buffer hold a whole message? */

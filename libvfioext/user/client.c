@@ -66,7 +66,7 @@ static int take_twin(struct connection *connection, int fd)
 	/* Of several descriptors the first alone was taken. */
 	if (fd < 0 || peer->twin_index)
 		return -EPROTO;
-	ret = channel_open(&connection->twin, fd);
+	ret = channel_open(&connection->twin, fd, connection->closer);
 	return ret ? ret : 1;
 }
 
@@ -129,7 +129,7 @@ static int agree(struct connection *connection)
 	if (!ret)
 		ret = take_version(connection, answer, call.answered, fd);
 	if (ret <= 0 && fd >= 0)
-		close(fd);
+		closer_close(connection->closer, fd);
 	return ret < 0 ? ret : 0;
 }
 
@@ -247,10 +247,15 @@ static bool is_region(const struct vfio_region_info *asked, const struct vfio_re
 	return told->argsz > asked->argsz || size == told->argsz;
 }
 
+/* To touch a file of the server's own file system would be to wait for the server. */
 static void take_fd(struct client *client, unsigned int region, int fd)
 {
 	if (fd < 0)
 		return;
+	if (!peer_file_is_region(fd)) {
+		closer_close(client->connection.closer, fd);
+		return;
+	}
 	if (client->fds[region] >= 0)
 		close(client->fds[region]);
 	client->fds[region] = fd;

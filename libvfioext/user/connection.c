@@ -25,9 +25,11 @@ int connection_open(struct connection *connection, int fd)
 	pthread_mutex_init(&connection->memory_lock, NULL);
 	pthread_mutex_init(&connection->thread_lock, NULL);
 	capabilities_init(&connection->peer);
+	connection->channel.fd = -1;
 	connection->twin.fd = -1;
 	connection->stop = -1;
-	ret = channel_open(&connection->channel, fd);
+	connection->closer = closer_new();
+	ret = connection->closer ? channel_open(&connection->channel, fd, connection->closer) : -ENOMEM;
 	if (ret) {
 		close(fd);
 		return ret;
@@ -78,6 +80,7 @@ void connection_close(struct connection *connection)
 {
 	channel_close(&connection->twin);
 	channel_close(&connection->channel);
+	closer_free(connection->closer);
 	mappings_free(connection->memory);
 	if (connection->stop >= 0)
 		close(connection->stop);

@@ -24,6 +24,7 @@ struct mappings;
 /*
  * @lock: one call at a time; protects @channel
  * @channel: what is left to be sent is sent before the lock is given up
+ * @closer: for descriptors of the server's
  * @twin: what the server asks for comes there, if it has a socket; the thread's alone
  * @peer: what the server said of itself
  * @is_dying: somebody is about to say that, and why, that nothing more is to be had
@@ -36,6 +37,7 @@ struct mappings;
 struct connection {
 	pthread_mutex_t lock;
 	struct channel channel;
+	struct closer *closer;
 	struct channel twin;
 	struct capabilities peer;
 	uint16_t next_id;

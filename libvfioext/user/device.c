@@ -22,10 +22,25 @@ int vfioext_user_device_new(struct vfioext_user *server, const struct vfioext_us
 	new->ops = ops;
 	new->data = data;
 	listener_init(&new->listener);
-	memory_init(&new->memory, server->wake);
+	user_regions_init(new);
+	new->closer = closer_new();
+	if (!new->closer || memory_init(&new->memory, server->wake)) {
+		closer_free(new->closer);
+		free(new);
+		return -ENOMEM;
+	}
 	new->next = server->devices;
 	server->devices = new;
 	*device = new;
+	return 0;
+}
+
+int vfioext_user_device_set_limits(struct vfioext_user_device *device,
+				   const struct vfioext_user_limits *limits)
+{
+	if (device->session)
+		return -EBUSY;
+	memory_set_limits(&device->memory, limits);
 	return 0;
 }
 
@@ -47,6 +62,7 @@ void vfioext_user_device_free(struct vfioext_user_device *device)
 	user_regions_free(device);
 	user_irqs_free(device);
 	pci_free(device);
+	closer_free(device->closer);
 	free(device->uids);
 	if (memory_close(&device->memory))
 		device_end(device);

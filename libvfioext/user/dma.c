@@ -7,6 +7,20 @@
 #include "server.h"
 #include "transfer.h"
 
+static void log_limit(struct vfioext_user_device *device, enum limit limit, uint64_t iova)
+{
+	static const char *const texts[NR_LIMITS] = {
+		[LIMIT_MAPS] = "refused: the client has as many maps as it may",
+		[LIMIT_MAPPINGS] = "reached by messages: the client's files are mapped as often as they may",
+		[LIMIT_BYTES] = "reached by messages: the client's files take as much address space as they may",
+		[LIMIT_OPEN] = "reached by messages: as many of the client's files are open as may",
+		[LIMIT_KIND] = "reached by messages: its file is not of memfd, tmpfs or hugetlbfs",
+	};
+
+	device_log_limit(device, limit, "memory at %#llx is %s", (unsigned long long)iova,
+			 texts[limit]);
+}
+
 int command_dma_map(struct session *session, struct message *message)
 {
 	struct vfioext_user_device *device = session->device;
@@ -15,6 +29,7 @@ int command_dma_map(struct session *session, struct message *message)
 	struct vfioext_user_memory memory = { 0 };
 	struct memory_file file = { .fd = -1 };
 	struct vfio_user_dma_map map;
+	enum limit limit;
 	int ret;
 
 	if (message->size < sizeof(map))
@@ -32,7 +47,9 @@ int command_dma_map(struct session *session, struct message *message)
 		file.offset = map.offset;
 		file.mappable = (map.flags & modes) != VFIO_USER_DMA_FLAG_FILE_IO;
 	}
-	ret = memory_add(&device->memory, &memory, &file);
+	ret = memory_add(&device->memory, &memory, &file, &limit);
+	if (limit)
+		log_limit(device, limit, map.address);
 	if (ret)
 		return ret;
 	if (device->ops->dma_map && !memory_in_range(&device->memory, map.address,
@@ -170,8 +187,8 @@ static int access_file(const struct memory_map *map, uint64_t offset, uint8_t *b
 	for (at = 0; at < size; at += (size_t)done) {
 		off_t place = (off_t)(map->offset + offset + at);
 
-		done = write ? pwrite(map->fd, buffer + at, size - at, place) :
-			       pread(map->fd, buffer + at, size - at, place);
+		done = write ? pwrite(map->file->fd, buffer + at, size - at, place) :
+			       pread(map->file->fd, buffer + at, size - at, place);
 		if (done < 0 && errno == EINTR)
 			done = 0;
 		else if (done <= 0)
@@ -184,18 +201,12 @@ static int access_file(const struct memory_map *map, uint64_t offset, uint8_t *b
 static int access_map(const struct memory_map *map, uint64_t offset, uint8_t *buffer, size_t size,
 		      bool write)
 {
-	uint8_t *at;
-
-	if (map->fd >= 0)
-		return access_file(map, offset, buffer, size, write);
-	if (!map->public.vaddr)
+	if (!map->file)
 		return -EREMOTE;
-	at = (uint8_t *)map->public.vaddr + offset;
-	if (write)
-		memcpy(at, buffer, size);
-	else
-		memcpy(buffer, at, size);
-	return guard_is_broken(&map->file->mapped) ? -EFAULT : 0;
+	if (map->file->fd >= 0)
+		return access_file(map, offset, buffer, size, write);
+	return guard_copy(&map->file->mapped, (uint8_t *)map->public.vaddr + offset, buffer, size,
+			  write);
 }
 
 static int access_one(struct vfioext_user_device *device, const struct vfioext_user_sg *sg,

@@ -5,7 +5,9 @@
 #include <stdatomic.h>
 #include <stdint.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/mman.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 #include "guard.h"
@@ -14,7 +16,8 @@
 
 /*
  * The handler reads these, whatever the thread was at that it interrupts: nothing of
- * them is ever freed, and the end is what makes a slot valid.
+ * them is ever freed, and the end is what makes a slot valid. It is read again after the
+ * start, as the slot may be of another mapping by then.
  */
 struct slot {
 	_Atomic uintptr_t start;
@@ -35,6 +38,7 @@ static struct slot *free_slots;
 static bool installed;
 static struct sigaction before;
 static uintptr_t page;
+static pthread_once_t once = PTHREAD_ONCE_INIT;
 
 static struct slot *find_slot(uintptr_t address)
 {
@@ -44,38 +48,74 @@ static struct slot *find_slot(uintptr_t address)
 
 	for (block = blocks; block; block = block->next) {
 		for (i = 0; i < BLOCK; i++) {
-			end = atomic_load_explicit(&block->slots[i].end, memory_order_acquire);
-			if (address < end && address >= block->slots[i].start)
+			end = block->slots[i].end;
+			if (address < end && address >= block->slots[i].start &&
+			    end == block->slots[i].end)
 				return &block->slots[i];
 		}
 	}
 	return NULL;
 }
 
-/* Zeros in the place of a page, or of all of it: pages may be huge. */
+/*
+ * Zeros in the place of what is behind an address, which is gone, too: page by page each would
+ * be a mapping more. Pages may be huge: then of all.
+ */
 static bool lay_zeros(const struct slot *slot, uintptr_t address)
 {
 	int flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED | MAP_NORESERVE;
+	int prot = PROT_READ | PROT_WRITE;
+	uintptr_t start = slot->start, end = slot->end, at = address & ~(page - 1);
 
-	return mmap((void *)(address & ~(page - 1)), page, PROT_READ | PROT_WRITE, flags, -1, 0) !=
-		       MAP_FAILED ||
-	       mmap((void *)slot->start, slot->end - slot->start, PROT_READ | PROT_WRITE, flags,
-		    -1, 0) != MAP_FAILED;
+	return mmap((void *)at, end - at, prot, flags, -1, 0) != MAP_FAILED ||
+	       mmap((void *)start, end - start, prot, flags, -1, 0) != MAP_FAILED;
 }
 
-/* Another's: as it would be without us. */
+/* Those of the kernel that come again as long as what was touched is as it is. */
+static bool is_fault(const siginfo_t *info)
+{
+	return info->si_code > 0 && info->si_code != SI_KERNEL && info->si_code != BUS_MCEERR_AO;
+}
+
+/* As if ours were not there: with what the one before wants blocked, or not. */
+static void call_before(const struct sigaction *action, int signal, siginfo_t *info, void *context)
+{
+	sigset_t mask, own;
+
+	sigprocmask(SIG_BLOCK, &action->sa_mask, &mask);
+	if (action->sa_flags & SA_NODEFER) {
+		sigemptyset(&own);
+		sigaddset(&own, signal);
+		sigprocmask(SIG_UNBLOCK, &own, NULL);
+	}
+	if (action->sa_flags & SA_SIGINFO)
+		action->sa_sigaction(signal, info, context);
+	else
+		action->sa_handler(signal);
+	sigprocmask(SIG_SETMASK, &mask, NULL);
+}
+
+/*
+ * Another's: as it would be without us. What was sent does not come again by itself, and may be
+ * ignored; a fault cannot.
+ */
 static void pass_on(int signal, siginfo_t *info, void *context)
 {
-	if (before.sa_flags & SA_SIGINFO) {
-		before.sa_sigaction(signal, info, context);
-	} else if (before.sa_handler != SIG_DFL && before.sa_handler != SIG_IGN) {
-		before.sa_handler(signal);
-	} else {
-		sigaction(signal, &before, NULL);
-		/* One that was sent does not come again by itself. */
-		if (info->si_code <= 0)
-			raise(signal);
+	static const struct sigaction by_default;
+	struct sigaction action = before;
+
+	if (action.sa_flags & SA_RESETHAND)
+		before = by_default;
+	if (action.sa_flags & SA_SIGINFO ||
+	    (action.sa_handler != SIG_DFL && action.sa_handler != SIG_IGN)) {
+		call_before(&action, signal, info, context);
+		return;
 	}
+	if (action.sa_handler == SIG_IGN && !is_fault(info))
+		return;
+	sigaction(signal, &by_default, NULL);
+	if (!is_fault(info))
+		raise(signal);
 }
 
 static void on_sigbus(int signal, siginfo_t *info, void *context)
@@ -92,16 +132,36 @@ static void on_sigbus(int signal, siginfo_t *info, void *context)
 	errno = error;
 }
 
+static void lock_all(void)
+{
+	pthread_mutex_lock(&lock);
+}
+
+static void unlock_all(void)
+{
+	pthread_mutex_unlock(&lock);
+}
+
+/* A child must not find it held by a thread that it does not have. */
+static void watch_forks(void)
+{
+	pthread_atfork(lock_all, unlock_all, unlock_all);
+}
+
 int guard_install(void)
 {
 	struct sigaction action = { .sa_sigaction = on_sigbus, .sa_flags = SA_SIGINFO | SA_ONSTACK };
 	int ret = 0;
 
+	pthread_once(&once, watch_forks);
 	pthread_mutex_lock(&lock);
 	if (!installed) {
 		page = (uintptr_t)sysconf(_SC_PAGESIZE);
 		sigemptyset(&action.sa_mask);
-		ret = sigaction(SIGBUS, NULL, &before) || sigaction(SIGBUS, &action, NULL) ? -errno : 0;
+		ret = sigaction(SIGBUS, NULL, &before) ? -errno : 0;
+		action.sa_flags |= before.sa_flags & SA_RESTART;
+		if (!ret && sigaction(SIGBUS, &action, NULL))
+			ret = -errno;
 		installed = !ret;
 	}
 	pthread_mutex_unlock(&lock);
@@ -145,18 +205,24 @@ int guard_add(struct guarded *guarded, void *start, size_t size)
 	return 0;
 }
 
+void guard_none(struct guarded *guarded, void *start, size_t size)
+{
+	*guarded = (struct guarded){ start, size, NULL };
+}
+
 void guard_remove(struct guarded *guarded)
 {
 	struct slot *slot = guarded->slot;
 
-	if (!guarded->start)
+	guarded->start = NULL;
+	guarded->slot = NULL;
+	if (!slot)
 		return;
 	slot->end = 0;
 	pthread_mutex_lock(&lock);
 	slot->next_free = free_slots;
 	free_slots = slot;
 	pthread_mutex_unlock(&lock);
-	guarded->start = NULL;
 }
 
 void guard_unmap(struct guarded *guarded)
@@ -170,5 +236,34 @@ void guard_unmap(struct guarded *guarded)
 
 bool guard_is_broken(const struct guarded *guarded)
 {
-	return guarded->start && guarded->slot->broken;
+	return guarded->slot && guarded->slot->broken;
+}
+
+/* The kernel copies from ourselves to ourselves: where nothing is it says so. */
+static ssize_t copy_by_kernel(void *at, void *buffer, size_t size, bool write)
+{
+	struct iovec there = { at, size }, here = { buffer, size };
+
+	return write ? process_vm_writev(getpid(), &here, 1, &there, 1, 0) :
+		       process_vm_readv(getpid(), &here, 1, &there, 1, 0);
+}
+
+int guard_copy(const struct guarded *guarded, void *at, void *buffer, size_t size, bool write)
+{
+	ssize_t done = -1;
+
+	if (guard_is_broken(guarded))
+		return -EFAULT;
+	if (guarded->slot && size)
+		done = copy_by_kernel(at, buffer, size, write);
+	if (done == (ssize_t)size)
+		return 0;
+	if (done >= 0 || (guarded->slot && errno == EFAULT && size))
+		return -EFAULT;
+	/* It needs no guard, or the kernel lets nobody do so, and there is the handler. */
+	if (write)
+		memcpy(at, buffer, size);
+	else
+		memcpy(buffer, at, size);
+	return guard_is_broken(guarded) ? -EFAULT : 0;
 }

@@ -6,7 +6,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "server.h"
@@ -55,23 +54,6 @@ int vfioext_user_device_set_irq(struct vfioext_user_device *device, unsigned int
 }
 
 /*
- * What is no pipe, socket or file may be an eventfd, and to write to it ends nobody's
- * process. Return: its flags, or an error.
- */
-static int check_eventfd(int fd)
-{
-	struct stat status;
-	int flags;
-
-	if (fstat(fd, &status))
-		return -errno;
-	if (status.st_mode & S_IFMT)
-		return -EINVAL;
-	flags = fcntl(fd, F_GETFL);
-	return flags < 0 ? -errno : flags;
-}
-
-/*
  * Threads may be about to signal what is there: the number stays, and stands for the
  * new one from one moment to the next; without one, for an eventfd nobody reads.
  */
@@ -84,9 +66,9 @@ static int set_fd(const struct user_irq *irq, struct vector *vector, int fd)
 	if (!listened && !vector->listened)
 		return 0;
 	if (listened)
-		flags = check_eventfd(fd);
+		flags = fcntl(fd, F_GETFL);
 	if (flags < 0)
-		return flags;
+		return -errno;
 	if (listened)
 		vector->careful = !(flags & O_NONBLOCK) || !session->trusted;
 	if (number < 0) {
@@ -271,6 +253,20 @@ static bool is_one_of(uint32_t flags, uint32_t mask)
 	return bits && !(bits & (bits - 1));
 }
 
+/*
+ * To write to an eventfd, and to wait for it, ends nobody's process and stops nobody: of what
+ * else a client may send that cannot be said.
+ */
+static bool are_eventfds(const struct message *message)
+{
+	size_t i;
+
+	for (i = 0; i < message->nr_fds; i++)
+		if (!peer_file_is_eventfd(message->fds[i]))
+			return false;
+	return true;
+}
+
 /* What the message says agrees with itself and with what there is. */
 static int check_set(const struct user_irq *irq, const struct vfio_irq_set *set, size_t data,
 		     const struct message *message)
@@ -288,7 +284,7 @@ static int check_set(const struct user_irq *irq, const struct vfio_irq_set *set,
 		return -EINVAL;
 	if (bools && data < set->count)
 		return -EINVAL;
-	if (message->nr_fds && (!eventfds || message->nr_fds != set->count))
+	if (message->nr_fds && (!eventfds || message->nr_fds != set->count || !are_eventfds(message)))
 		return -EINVAL;
 	if (!(set->flags & VFIO_IRQ_SET_ACTION_TRIGGER) && !(irq->flags & VFIO_IRQ_INFO_MASKABLE))
 		return -EINVAL;

@@ -9,70 +9,67 @@
 #include <stdint.h>
 #include <vfioext/user.h>
 
-#include "mapped_file.h"
+#include "client_file.h"
 
 /*
  * @public: as the device gets to see it
- * @file: the file that is mapped for it, or NULL
- * @fd: its file if it is read and written, not mapped; else -1
+ * @file: the file behind it; NULL for none
  * @offset: where it is in the file
  * @users: who use it
- * @dying: it is not in the list any longer
+ * @dying: it is not in the index any longer
  */
 struct memory_map {
 	struct vfioext_user_memory public;
-	struct mapped_file *file;
-	int fd;
+	struct client_file *file;
 	uint64_t offset;
 	unsigned int users;
 	bool dying;
 };
 
+struct memory_index;
+
 /*
  * @lock: protects all of it
- * @list: in ascending order; nothing overlaps
- * @nr: how many
- * @room: for so many
- * @last: where something was found last
- * @files: those that are mapped whole, in use by whatever there is
- * @nr_dying: how many are in use that are not in the list any longer
+ * @index: by IOVA; nothing overlaps
+ * @nr: how many are in it
+ * @last: what was found last, or NULL
+ * @files: those behind them
+ * @nr_dying: how many are in use that are not in the index any longer
  * @wake: eventfd that is signaled when one of these is not in use any longer
  * @closed: its device is freed: nobody is to be woken
  */
 struct memory {
 	pthread_mutex_t lock;
-	struct memory_map **list;
+	struct memory_index *index;
 	size_t nr;
-	size_t room;
-	size_t last;
-	struct mapped_file *files;
+	struct memory_map *last;
+	struct client_files files;
 	size_t nr_dying;
 	int wake;
 	bool closed;
 };
 
-void memory_init(struct memory *memory, int wake);
+/* @wake: eventfd for when memory is not in use any longer. Return: 0, or -ENOMEM. */
+int memory_init(struct memory *memory, int wake);
 
 /*
- * Nothing is in the list, and the device goes. Return: true if it can be destroyed; else the
+ * Nothing is in the index, and the device goes. Return: true if it can be destroyed; else the
  * last memory_unuse() says so.
  */
 bool memory_close(struct memory *memory);
 void memory_destroy(struct memory *memory);
 
-/* A file behind memory; @fd is -1 for none. It stays the caller's. */
-struct memory_file {
-	int fd;
-	uint64_t offset;
-	bool mappable;
-};
+/* What the client may have from then on. */
+void memory_set_limits(struct memory *memory, const struct vfioext_user_limits *limits);
 
 /*
+ * Where the client may not have a file, for a limit, there is none: @limit tells which. @file->fd
+ * is -1 for none.
  * Return: 0; -EINVAL if it cannot be: off the pages, or more than is in the file;
  * -EEXIST if it overlaps; -ENOSPC if there are too many; -ENOMEM; or mmap()'s error.
  */
 int memory_add(struct memory *memory, const struct vfioext_user_memory *public,
-	       const struct memory_file *file);
+	       const struct memory_file *file, enum limit *limit);
 
 /*
  * Remove exactly that. Return: 1 if it is in use and goes with its last user, 0 if not,
@@ -90,7 +87,7 @@ int memory_in_range(struct memory *memory, uint64_t first, uint64_t last,
 /* All of it; to be freed. Return: 0, or -ENOMEM. */
 int memory_copy(struct memory *memory, struct vfioext_user_memory **list, size_t *nr);
 
-/* Are some gone from the list, and still in use? */
+/* Are some gone from the index, and still in use? */
 bool memory_is_dying(struct memory *memory);
 
 /*

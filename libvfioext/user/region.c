@@ -40,8 +40,12 @@ static void region_clear(struct user_region *region)
 {
 	free(region->areas);
 	free(region->io_fds);
+	guard_remove(&region->guarded);
+	if (region->file >= 0)
+		close(region->file);
 	memset(region, 0, sizeof(*region));
 	region->public.fd = -1;
+	region->file = -1;
 }
 
 int vfioext_user_device_set_region(struct vfioext_user_device *device, unsigned int index,
@@ -50,6 +54,7 @@ int vfioext_user_device_set_region(struct vfioext_user_device *device, unsigned 
 	size_t size = region->nr_areas * sizeof(*region->areas);
 	struct user_region *own;
 	struct vfioext_area *areas;
+	int ret;
 
 	if (index >= VFIOEXT_USER_REGIONS_MAX || (region->size && !region_is_valid(region)))
 		return -EINVAL;
@@ -69,7 +74,10 @@ int vfioext_user_device_set_region(struct vfioext_user_device *device, unsigned 
 		own->public.flags = 0;
 	if (index >= device->nr_regions)
 		device->nr_regions = index + 1;
-	return 0;
+	ret = region_protect(own);
+	if (ret)
+		region_clear(own);
+	return ret;
 }
 
 int vfioext_user_device_set_io_fds(struct vfioext_user_device *device, unsigned int index,
@@ -95,6 +103,16 @@ int vfioext_user_device_set_io_fds(struct vfioext_user_device *device, unsigned 
 	region->io_fds = copy;
 	region->nr_io_fds = nr;
 	return 0;
+}
+
+void user_regions_init(struct vfioext_user_device *device)
+{
+	unsigned int i;
+
+	for (i = 0; i < VFIOEXT_USER_REGIONS_MAX; i++) {
+		device->regions[i].public.fd = -1;
+		device->regions[i].file = -1;
+	}
 }
 
 void user_regions_free(struct vfioext_user_device *device)
@@ -181,6 +199,7 @@ int command_region_info(struct session *session, struct message *message)
 {
 	struct vfioext_user_device *device = session->device;
 	const struct vfioext_user_region *region;
+	const struct user_region *own;
 	struct vfio_region_info info;
 	size_t capabilities;
 	uint8_t *body;
@@ -191,7 +210,8 @@ int command_region_info(struct session *session, struct message *message)
 	memcpy(&info, message->body, sizeof(info));
 	if (info.argsz < sizeof(info) || info.index >= device->nr_regions)
 		return -EINVAL;
-	region = &device->regions[info.index].public;
+	own = &device->regions[info.index];
+	region = &own->public;
 	capabilities = region->size ? sparse_size(region) + type_size(region) : 0;
 	whole = info.argsz >= sizeof(info) + capabilities;
 	info.argsz = (uint32_t)(sizeof(info) + capabilities);
@@ -208,7 +228,7 @@ int command_region_info(struct session *session, struct message *message)
 	if (whole && capabilities)
 		put_capabilities(region, body);
 	if (whole && region->flags & VFIOEXT_REGION_MMAP && session->peer.max_msg_fds)
-		session_reply_fds(session, &region->fd, 1);
+		session_reply_fds(session, own->file >= 0 ? &own->file : &region->fd, 1);
 	return 0;
 }
 
@@ -266,12 +286,14 @@ static int access_region(struct vfioext_user_device *device, unsigned int index,
 			 size_t count, uint64_t offset, bool write)
 {
 	const struct vfioext_user_region *region;
+	const struct user_region *own;
 	uint32_t flag = write ? VFIOEXT_REGION_WRITE : VFIOEXT_REGION_READ;
 	int ret;
 
 	if (index >= device->nr_regions)
 		return -EINVAL;
-	region = &device->regions[index].public;
+	own = &device->regions[index];
+	region = &own->public;
 	if (offset > region->size || count > region->size - offset)
 		return -EINVAL;
 	if (!(region->flags & flag))
@@ -279,17 +301,14 @@ static int access_region(struct vfioext_user_device *device, unsigned int index,
 	ret = pci_access(device, index, buffer, count, offset, write);
 	if (ret)
 		return ret < 0 ? ret : 0;
-	if (region->memory && write)
-		memcpy((uint8_t *)region->memory + offset, buffer, count);
-	else if (region->memory)
-		memcpy(buffer, (uint8_t *)region->memory + offset, count);
-	else if (write)
+	if (region->memory)
+		return guard_copy(&own->guarded, (uint8_t *)region->memory + offset, buffer, count,
+				  write);
+	if (write)
 		return device->ops->write ? device->ops->write(device, index, buffer, count, offset) :
 					    -EPERM;
-	else
-		return device->ops->read ? device->ops->read(device, index, buffer, count, offset) :
+	return device->ops->read ? device->ops->read(device, index, buffer, count, offset) :
 					   -EPERM;
-	return 0;
 }
 
 int command_region_read(struct session *session, struct message *message)

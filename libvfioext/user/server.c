@@ -12,24 +12,47 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "../share_message.h"
 #include "server.h"
 #include "signal.h"
 
-void device_log(const struct vfioext_user_device *device, const char *format, ...)
+/* Each limit that a client is beyond is told of so often. */
+#define LIMIT_LOG_MS 10000
+
+static void log_line(const struct vfioext_user_device *device, const char *format, va_list args)
 {
 	const struct vfioext_user *server = device->server;
 	char text[PATH_MAX + 256];
 	size_t size;
-	va_list args;
 
 	if (!server->log)
 		return;
 	size = device->listener.path[0] ?
 	       (size_t)snprintf(text, sizeof(text), "%s: ", device->listener.path) : 0;
-	va_start(args, format);
 	vsnprintf(text + size, sizeof(text) - size, format, args);
-	va_end(args);
 	server->log(text, server->data);
+}
+
+void device_log(const struct vfioext_user_device *device, const char *format, ...)
+{
+	va_list args;
+
+	va_start(args, format);
+	log_line(device, format, args);
+	va_end(args);
+}
+
+void device_log_limit(struct vfioext_user_device *device, enum limit limit, const char *format, ...)
+{
+	uint64_t now = share_now_ms();
+	va_list args;
+
+	if (device->limits_told[limit] && now - device->limits_told[limit] < LIMIT_LOG_MS)
+		return;
+	device->limits_told[limit] = now;
+	va_start(args, format);
+	log_line(device, format, args);
+	va_end(args);
 }
 
 void server_wake(const struct vfioext_user *server)

@@ -65,9 +65,15 @@ struct vfioext_user {
 	unsigned int nr_events;
 };
 
-/* What the client was given of a region, and what of it needs no callback. */
+/*
+ * What the client was given of a region, and what of it needs no callback.
+ * @file: what clients get, if that is not @public's own; else -1
+ * @guarded: @public's memory
+ */
 struct user_region {
 	struct vfioext_user_region public;
+	int file;
+	struct guarded guarded;
 	struct vfioext_area *areas;
 	struct vfioext_user_io_fd *io_fds;
 	size_t nr_io_fds;
@@ -112,6 +118,8 @@ struct user_pci;
  * @session: the client's, or NULL
  * @refused: sessions of others, which only hear that
  * @freed: vfioext_user_device_free() was called; what is left is @memory, while it is in use
+ * @closer: for descriptors of its clients
+ * @limits_told: when a limit was last told of
  * @pci: its configuration space, if the library keeps it
  */
 struct vfioext_user_device {
@@ -133,6 +141,8 @@ struct vfioext_user_device {
 	unsigned int nr_irqs;
 	struct user_irq irqs[VFIOEXT_USER_IRQS_MAX];
 	struct memory memory;
+	struct closer *closer;
+	uint64_t limits_told[NR_LIMITS];
 	struct user_pci *pci;
 };
 
@@ -185,6 +195,9 @@ struct session {
 /* A line on what happened to a device, which its path begins if it has one. */
 void device_log(const struct vfioext_user_device *device, const char *format, ...)
 	__attribute__((format(printf, 2, 3)));
+/* The same for a limit that the client is beyond, now and then. */
+void device_log_limit(struct vfioext_user_device *device, enum limit limit, const char *format, ...)
+	__attribute__((format(printf, 3, 4)));
 void server_wake(const struct vfioext_user *server);
 int server_watch(const struct vfioext_user *server, int fd, uint32_t events,
 		 struct source *source);
@@ -236,7 +249,11 @@ void irqs_detach(struct vfioext_user_device *device);
 void user_irqs_free(struct vfioext_user_device *device);
 
 /* region.c */
+void user_regions_init(struct vfioext_user_device *device);
 void user_regions_free(struct vfioext_user_device *device);
+
+/* region_file.c: what is the caller's of a region stays so. Return: 0, or an error. */
+int region_protect(struct user_region *region);
 
 /* transfer.c */
 void transfers_send(struct session *session);

@@ -102,7 +102,7 @@ static int make_twin(struct session *session, int *theirs)
 
 	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds))
 		return -errno;
-	ret = channel_open(&session->twin.channel, fds[0]);
+	ret = channel_open(&session->twin.channel, fds[0], session->device->closer);
 	if (ret) {
 		close(fds[0]);
 		close(fds[1]);
@@ -119,7 +119,7 @@ static char *format_ours(const struct session *session, bool twin)
 	struct capabilities ours = {
 		.max_msg_fds = CHANNEL_FDS,
 		.max_data_xfer_size = CHANNEL_DATA_MAX,
-		.max_dma_maps = USER_MAPS_MAX,
+		.max_dma_maps = session->device->memory.files.limits.max_maps,
 		.pgsizes = USER_PAGE,
 		.write_multiple = session->peer.write_multiple,
 		.twin_socket = twin,
@@ -229,8 +229,11 @@ static int run_command(struct session *session, struct message *message)
 		return -EPROTO;
 	if (message->header.flags & VFIO_USER_ERROR)
 		return -EINVAL;
-	if (message->fds_lost)
+	if (message->fds_lost) {
+		device_log_limit(session->device, LIMIT_DESCRIPTORS,
+				 "a client's descriptors are lost: there are too many, or those before cannot be closed");
 		return -EMFILE;
+	}
 	if (command >= nr || !commands[command])
 		return -ENOSYS;
 	return commands[command](session, message);
@@ -495,7 +498,7 @@ static int open_files(struct session *session, int fd)
 	ret = server_watch(server, session->timer.fd, EPOLLIN, &session->timer.source);
 	if (ret)
 		goto err_timer;
-	ret = channel_open(&session->channel, fd);
+	ret = channel_open(&session->channel, fd, session->device->closer);
 	if (ret)
 		goto err_timer;
 	session->events = EPOLLIN;

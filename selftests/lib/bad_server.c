@@ -278,7 +278,7 @@ static void spoil_body(const struct spoil *spoil, struct letter *out)
 		break;
 	case SURPLUS:
 		while (out->nr_fds < spoil->value)
-			out->fds[out->nr_fds++] = open("/dev/null", O_RDWR | O_CLOEXEC);
+			out->fds[out->nr_fds++] = eventfd(0, EFD_CLOEXEC);
 		break;
 	case NO_FD:
 		while (out->nr_fds)

@@ -385,6 +385,15 @@ unsigned int count_files(void)
 	return nr;
 }
 
+bool files_become(unsigned int nr)
+{
+	int i;
+
+	for (i = 0; i < LONG_MS && count_files() != nr; i++)
+		usleep(1000);
+	return i < LONG_MS;
+}
+
 /* Those of files: the sanitizer's own come and go. */
 unsigned int count_mappings(void)
 {
@@ -614,6 +623,17 @@ void wire_test_begin(struct wire_test *test, const struct vfioext_user_ops *ops)
 	wire_test_attach(test, test->device, &test->wire);
 }
 
+void wire_test_limit(struct wire_test *test, const struct vfioext_user_limits *limits)
+{
+	wire_close(&test->wire);
+	wire_pump(test->server);
+	if (vfioext_user_device_set_limits(test->device, limits))
+		die("limits");
+	wire_test_attach(test, test->device, &test->wire);
+	if (wire_negotiate(&test->wire, NULL))
+		die("version");
+}
+
 bool wire_test_end(struct wire_test *test)
 {
 	wire_close(&test->wire);
@@ -621,5 +641,5 @@ bool wire_test_end(struct wire_test *test)
 	vfioext_free(test->ctx);
 	close(test->probe->file);
 	free(test->probe);
-	return count_files() == test->files && count_mappings() == test->mappings;
+	return files_become(test->files) && count_mappings() == test->mappings;
 }

@@ -87,6 +87,8 @@ bool same_file(int a, int b);
 
 /* What a process has open and mapped, and what was allocated. */
 unsigned int count_files(void);
+/* Files that are none of memory are closed a moment later. Return: whether there are so many. */
+bool files_become(unsigned int nr);
 unsigned int count_mappings(void);
 size_t count_bytes(void);
 
@@ -165,6 +167,8 @@ void wire_test_begin(struct wire_test *test, const struct vfioext_user_ops *ops)
 /* A client more, at the device that has none. */
 void wire_test_attach(struct wire_test *test, struct vfioext_user_device *device,
 		      struct wire *wire);
+/* The same with another client, who may have no more than that. */
+void wire_test_limit(struct wire_test *test, const struct vfioext_user_limits *limits);
 /* Return: whether no descriptor was left open. */
 bool wire_test_end(struct wire_test *test);
 

@@ -150,6 +150,7 @@ TEST_F(dma, map_of_what_cannot_be_mapped)
 	int read_only = open("/proc/self/exe", O_RDONLY | O_CLOEXEC);
 
 	ASSERT_EQ(0, pipe2(pipes, O_CLOEXEC));
+	wire_test_limit(&self->test, &(struct vfioext_user_limits){ .any_file = true });
 	EXPECT_EQ(-ENODEV, wire_map(self->wire, 0, PAGE, VFIO_USER_DMA_FLAG_READ, pipes[0], 0));
 	EXPECT_EQ(-EACCES, wire_map(self->wire, 0, PAGE, MAPPED, read_only, 0));
 	EXPECT_EQ(0, wire_map(self->wire, 0, PAGE, VFIO_USER_DMA_FLAG_READ, read_only, 0));
@@ -499,7 +500,7 @@ TEST_F(dma, file_gets_shorter)
 	ASSERT_EQ(0, vfioext_user_dma_write(self->device, &sg, 1, buffer, NULL, NULL));
 	ASSERT_EQ(0, ftruncate(self->file, PAGE));
 	EXPECT_EQ(-EFAULT, vfioext_user_dma_read(self->device, &sg, 1, buffer, NULL, NULL));
-	EXPECT_EQ(0, memcmp(buffer, "1234\0\0\0\0", 8));
+	EXPECT_EQ(0, memcmp(buffer, "1234", 4));
 	EXPECT_EQ(-EFAULT, vfioext_user_dma_write(self->device, &sg, 1, buffer, NULL, NULL));
 	memset(iov.iov_base, 1, iov.iov_len);
 	vfioext_user_sgl_put(self->device, &use, 1);

@@ -117,6 +117,7 @@ TEST_F(files, that_are_not_mapped_whole)
 {
 	int zeros = open("/dev/zero", O_RDWR | O_CLOEXEC);
 
+	wire_test_limit(&self->test, &(struct vfioext_user_limits){ .any_file = true });
 	ASSERT_EQ(0, ftruncate(self->file, INT64_MAX));
 	ASSERT_EQ(4, pwrite(self->file, "far", 4, 1LL << 60));
 	ASSERT_EQ(0, wire_map(self->wire, 0, PAGE, MAPPED, self->file, 1ULL << 60));
