@@ -366,11 +366,12 @@ int vfioext_user_irq_trigger(struct vfioext_user_device *device, unsigned int ir
  * @irq: number of the kind
  * @vector: the vector
  *
- * Any thread. Masks are none of its business. The number stays the same, and the device's:
- * while the client does not listen, what is written to it goes nowhere.
+ * Any thread. Masks are none of its business. Once it was asked for, the number stays the same,
+ * and the device's, until the device is freed: while the client does not listen, what is written
+ * to it goes nowhere.
  *
- * Return: a file descriptor; -EINVAL if there is no such vector; -ENOENT if the client
- * never listened to it.
+ * Return: a file descriptor; -EINVAL if there is no such vector; -ENOENT if the client does not
+ * listen to it, and never did since this was called first.
  */
 int vfioext_user_irq_eventfd(struct vfioext_user_device *device, unsigned int irq,
 			     unsigned int vector);

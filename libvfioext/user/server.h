@@ -76,16 +76,27 @@ struct user_region {
 
 enum masked { UNMASKED, MASKED, AUTOMASKED };
 
+/* Among the users of a vector: whoever of them leaves last closes what was retired. */
+#define VECTOR_RETIRED 0x80000000u
+#define VECTOR_CLOSING 0x40000000u
+
 /*
- * A vector.
- * @fd: what is signaled, -1 if nothing ever was. The number stays, so that no lock is
- *	needed: when the client takes its eventfd away the number stands for another.
+ * A vector. Threads signal it without a lock, and so its descriptor is not closed before all
+ * those have left that may have seen it.
+ * @fd: what is signaled, -1 for nothing. When the client gives another eventfd the number stays,
+ *	and stands for that one.
+ * @pinned: somebody was given the number, and it stays for good
+ * @users: threads that may be about to signal it, and VECTOR_RETIRED, VECTOR_CLOSING
+ * @retired: what the last of them is to close
  * @listened: the client gave an eventfd
  * @careful: to write to it may wait
  * @masked: enum masked; what masked itself is unmasked if nobody was told
  */
 struct vector {
 	atomic_int fd;
+	atomic_bool pinned;
+	atomic_uint users;
+	int retired;
 	atomic_bool listened;
 	atomic_bool careful;
 	atomic_int masked;
@@ -229,7 +240,8 @@ int command_migration_write(struct session *session, struct message *message);
  */
 int dma_unmap_range(struct vfioext_user_device *device, uint64_t first, uint64_t last);
 
-/* interrupt.c */
+/* interrupt.c: what was triggered while it was masked is not to come any longer. */
+void irq_cancel(struct vfioext_user_device *device, unsigned int irq, unsigned int vector);
 void irqs_detach(struct vfioext_user_device *device);
 void user_irqs_free(struct vfioext_user_device *device);
 
