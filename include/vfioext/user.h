@@ -112,7 +112,8 @@ struct vfioext_user_memory {
  * @read: read @count bytes at @offset of a region. Return: 0, or an error, which the
  *	client gets.
  * @write: write them. Return: as @read. In the PCI configuration space vfioext_user_pci_*()
- *	set up, @read and @write are not called; see @config_written.
+ *	set up, @read and @write are not called; see @config_written. Nor are they, or
+ *	@migration_read and @migration_write, for no bytes at all: clients may ask for that.
  * @config_written: the client changed something there, which is in place already
  * @reset: as at power on. Return: 0, or an error. NULL: the device cannot be reset.
  * @dma_map: memory is there now. Return: 0, or an error, which the client gets, and the
@@ -237,8 +238,11 @@ struct vfioext_user_io_fd {
  * vfioext_user_device_set_io_fds() - offer ioeventfds for parts of a region
  * @device: the device
  * @index: the region
- * @list: what is offered, each with its descriptor, which stays the caller's, and open
+ * @list: what is offered, each with its descriptor, which stays the caller's, and open until
+ *	others are offered
  * @nr: how many, 16 at most
+ *
+ * A client may be attached. One that takes fewer descriptors than there are gets EMFILE.
  *
  * Return: 0, -EINVAL if there is no such region or a part is not in it, -ENOMEM.
  */

@@ -214,6 +214,8 @@ void *session_reply(struct session *session, const struct message *message, size
 int session_answer(struct session *session, const struct message *message, const void *data,
 		   size_t size);
 void session_reply_fds(struct session *session, const int *fds, size_t nr);
+/* With copies of these. Return: 0, or an error. */
+int session_give_copies(struct session *session, const int *fds, size_t nr);
 
 /* Send what there is on the second socket. */
 void twin_flush(struct session *session);

@@ -95,6 +95,11 @@ void session_reply_fds(struct session *session, const int *fds, size_t nr)
 	channel_put_fds(&session->channel, fds, nr);
 }
 
+int session_give_copies(struct session *session, const int *fds, size_t nr)
+{
+	return channel_put_copies(&session->channel, fds, nr);
+}
+
 /* The second socket: what we keep of it, and what the client gets. */
 static int make_twin(struct session *session, int *theirs)
 {
@@ -120,7 +125,8 @@ static char *format_ours(const struct session *session, bool twin)
 		.max_msg_fds = CHANNEL_FDS,
 		.max_data_xfer_size = CHANNEL_DATA_MAX,
 		.max_dma_maps = USER_MAPS_MAX,
-		.pgsizes = USER_PAGE,
+		/* A piece of a file is mapped in units of these. */
+		.pgsizes = (uint64_t)sysconf(_SC_PAGESIZE),
 		.write_multiple = session->peer.write_multiple,
 		.twin_socket = twin,
 		.twin_index = 0,
@@ -384,7 +390,7 @@ void session_resume(struct session *session)
 	finish(session);
 }
 
-static bool may_receive(const struct session *session)
+static bool may_receive(struct session *session)
 {
 	return session->is_deferred ? channel_has_room(&session->channel) :
 				      !channel_has_message(&session->channel);
