@@ -41,7 +41,8 @@ typedef void (*vfioext_user_log_fn)(const char *text, void *data);
 /**
  * vfioext_user_new() - make a server without devices
  * @ctx: the context, which must outlive it
- * @log: gets a line for each client that comes, goes or breaks the protocol, or NULL
+ * @log: gets a line for each client that comes, goes or breaks the protocol, or NULL; no more than
+ *	100 for a device in a minute, and then one that tells how many were left out
  * @data: for @log
  * @server: where it goes
  *
@@ -274,8 +275,9 @@ void vfioext_user_device_set_pci(struct vfioext_user_device *device, bool pci);
  * @path: where the socket is to be; one that nobody listens on any longer is replaced
  * @mode: of the socket, 0 for 0600
  *
- * One client is served at a time; others that come meanwhile get EBUSY. When it has gone
- * the next one can come, and finds the device as it was left.
+ * One client is served at a time, the first that says which version it speaks; others that do so
+ * meanwhile get EBUSY. When it has gone the next one can come, and finds the device as it was
+ * left. Who is connected and says nothing is dropped after 5 s, and keeps nobody away until then.
  *
  * Return: 0; -EALREADY if it is served; -EINVAL, -ENAMETOOLONG, -EADDRINUSE, -EEXIST,
  * -EPERM as vfioext_share_new(); or the error of the step that vfioext_message() names.
@@ -329,7 +331,18 @@ void vfioext_user_device_detach(struct vfioext_user_device *device);
 /** vfioext_user_device_stop() - drop the client, and remove the socket. */
 void vfioext_user_device_stop(struct vfioext_user_device *device);
 
-/** vfioext_user_device_has_client() - is there one, be it that it said nothing yet? */
+/**
+ * vfioext_user_device_set_dma_timeout() - how long the client may take to answer
+ * @device: the device
+ * @ms: how long it may take with each message of vfioext_user_dma_read() and _write(), and how
+ *	long one of them may wait for its turn; 0: for ever. 30000 unless it is set
+ *
+ * It is for what is asked for from then on. The buffer is the caller's again when @done was called
+ * with -ETIMEDOUT; what the client answers later goes nowhere.
+ */
+void vfioext_user_device_set_dma_timeout(struct vfioext_user_device *device, unsigned int ms);
+
+/** vfioext_user_device_has_client() - is one connected, even one that said nothing yet? */
 bool vfioext_user_device_has_client(const struct vfioext_user_device *device);
 
 /** vfioext_user_device_is_attached() - is there a client, which agreed on a version? */
@@ -430,8 +443,9 @@ void vfioext_user_sgl_put(struct vfioext_user_device *device, struct vfioext_use
 /**
  * vfioext_user_dma_fn - what was asked for by messages has come to its end
  * @device: the device
- * @error: 0, or an error: -ENOTCONN if the client has gone, -ETIMEDOUT if it does not answer
- *	while it waits for memory to be unmapped
+ * @error: 0, or an error: -ENOTCONN if the client has gone, -ETIMEDOUT if it does not answer in
+ *	time, see vfioext_user_device_set_dma_timeout(), or while it waits for memory to be
+ *	unmapped
  * @data: what was given with it
  */
 typedef void (*vfioext_user_dma_fn)(struct vfioext_user_device *device, int error, void *data);

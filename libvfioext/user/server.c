@@ -21,7 +21,7 @@
 #define STREAK_MIN 16
 #define TURNS_MAX 64
 
-void device_log(const struct vfioext_user_device *device, const char *format, ...)
+void device_log(struct vfioext_user_device *device, const char *format, ...)
 {
 	const struct vfioext_user *server = device->server;
 	char text[PATH_MAX + 256];
@@ -35,7 +35,8 @@ void device_log(const struct vfioext_user_device *device, const char *format, ..
 	va_start(args, format);
 	vsnprintf(text + size, sizeof(text) - size, format, args);
 	va_end(args);
-	server->log(text, server->data);
+	if (log_limit_pass(&device->limit, text, sizeof(text)))
+		server->log(text, server->data);
 }
 
 void server_wake(const struct vfioext_user *server)
@@ -60,12 +61,18 @@ static void on_wake(struct source *source, uint32_t events)
 {
 	struct vfioext_user *server = (struct vfioext_user *)source;
 	struct vfioext_user_device *device, *next;
+	struct session *session, *other;
 	eventfd_t count;
 
 	(void)events;
 	eventfd_read(server->wake, &count);
 	for (device = server->devices; device; device = next) {
 		next = device->next;
+		for (session = device->waiting; session; session = other) {
+			other = session->next;
+			if (session->doomed)
+				session_free(session);
+		}
 		if (device->session)
 			session_resume(device->session);
 	}

@@ -8,7 +8,9 @@
 #include <vfioext/user.h>
 
 #include "../listener.h"
+#include "../log_limit.h"
 #include "channel.h"
+#include "deadline.h"
 #include "memory.h"
 #include "version.h"
 
@@ -22,14 +24,19 @@
 #define RECEIVES_MAX 32
 
 /*
- * How long a client may take to say which version it speaks; and how long memory that it
- * unmaps may be in use for what it does not answer, as QEMU waits for 5 s and gives up.
+ * How long a client may take to say which version it speaks, and to end a message that it has
+ * begun; and how long memory that it unmaps may be in use for what it does not answer, as QEMU
+ * waits for 5 s and gives up.
  */
 #define VERSION_MS 5000
+#define MESSAGE_MS 10000
 #define UNMAP_MS 2000
 
-/* Clients that are told that another one is there. */
-#define REFUSED_MAX 16
+/* How long it may take to answer, unless the device says otherwise. */
+#define DMA_MS 30000
+
+/* So many may be connected who said nothing yet. */
+#define WAITING_MAX 16
 
 /* What the epoll of a server tells of; the first member of what it belongs to. */
 struct source {
@@ -121,8 +128,11 @@ struct user_pci;
 /*
  * @listener: where it is served; its fd is -1 if it is not
  * @uids: the only users who are served, @nr_uids of them; none for all who can connect
- * @session: the client's, or NULL
- * @refused: sessions of others, which only hear that
+ * @session: the client's, which we agreed with on a version, or NULL
+ * @waiting: of those who are connected and said nothing yet, in the order they came in;
+ *	@nr_waiting of them
+ * @limit: of what is logged
+ * @dma_ms: how long the client may take to answer, 0: for ever
  * @pci: its configuration space, if the library keeps it
  */
 struct vfioext_user_device {
@@ -136,8 +146,10 @@ struct vfioext_user_device {
 	uid_t *uids;
 	size_t nr_uids;
 	struct session *session;
-	struct session *refused;
-	unsigned int nr_refused;
+	struct session *waiting;
+	unsigned int nr_waiting;
+	struct log_limit limit;
+	unsigned int dma_ms;
 	unsigned int nr_regions;
 	struct user_region regions[VFIOEXT_USER_REGIONS_MAX];
 	unsigned int nr_irqs;
@@ -153,7 +165,8 @@ struct transfer;
  * @channel: its connection
  * @events: what the epoll waits for on it
  * @twin: the second one, which transfers go over; its fd is -1 if there is none
- * @timer: what is expected of it, or of the device, has taken too long
+ * @timer: what is expected of it, or of the device, has taken too long; @within: the place in
+ *	the stream of the message whose end is
  * @trusted: it runs as our user, or as root, and has other means to stop us
  * @agreed: on a version
  * @peer: what it said of itself
@@ -173,11 +186,11 @@ struct session {
 	struct timer {
 		struct source source;
 		struct session *session;
-		int fd;
+		struct deadlines deadlines;
+		uint64_t within;
 	} timer;
 	struct vfioext_user_device *device;
 	struct session *next;
-	bool refused;
 	bool trusted;
 	bool agreed;
 	bool doomed;
@@ -192,8 +205,8 @@ struct session {
 };
 
 /* server.c */
-/* A line on what happened to a device, which its path begins if it has one. */
-void device_log(const struct vfioext_user_device *device, const char *format, ...)
+/* A line on what happened to a device, which its path begins if it has one. See log_limit.h. */
+void device_log(struct vfioext_user_device *device, const char *format, ...)
 	__attribute__((format(printf, 2, 3)));
 void server_wake(const struct vfioext_user *server);
 int server_watch(const struct vfioext_user *server, int fd, uint32_t events,
@@ -201,8 +214,11 @@ int server_watch(const struct vfioext_user *server, int fd, uint32_t events,
 /* Before @fd is closed, which others may still have open: it would stay in the epoll. */
 void server_forget(struct vfioext_user *server, int fd, struct source *source);
 
+/* device.c: drop the client if it has gone, and that was not found out yet. */
+void device_look_after(struct vfioext_user_device *device);
+
 /* session.c: Return: 0, or an error, and then the descriptor is the caller's. */
-int session_new(struct vfioext_user_device *device, int fd, bool refused);
+int session_new(struct vfioext_user_device *device, int fd);
 void session_free(struct session *session);
 /* Wait for input of it alone for a moment. Return: true if there was some. */
 bool session_wait(struct session *session);
@@ -255,6 +271,8 @@ void transfers_send(struct session *session);
 void transfers_fail(struct session *session, int error);
 /* They are not waited for any longer; answers may still come. */
 void transfers_abandon(struct session *session, int error);
+/* Those whose time is over. */
+void transfers_expire(struct session *session, uint64_t now_ms);
 /* Return: 0, or -EPROTO if it answers nothing that was asked. */
 int transfer_answer(struct session *session, const struct message *message);
 

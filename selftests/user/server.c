@@ -198,6 +198,7 @@ TEST_F(server, version_json)
 /* No more than 4 KiB of it. */
 TEST_F(server, version_json_that_is_long)
 {
+	struct vfio_user_header header = { 1, VFIO_USER_VERSION, 16 + 4 + 4097, 0, 0 };
 	uint8_t body[4 + 4097] = { 0 };
 
 	memset(body + 4, ' ', 4096);
@@ -206,6 +207,12 @@ TEST_F(server, version_json_that_is_long)
 	EXPECT_EQ(0, negotiate_anew(&self->test, body, 4 + 4096));
 	body[4 + 4095] = ' ';
 	EXPECT_EQ(-EINVAL, negotiate_anew(&self->test, body, 4 + 4097));
+	/* More is not even waited for. */
+	wire_test_attach(&self->test, self->device, self->wire);
+	ASSERT_TRUE(wire_send(self->wire, &header, sizeof(header), NULL, 0));
+	ASSERT_EQ(1, wire_get(self->wire));
+	EXPECT_EQ(EINVAL, self->wire->header.error);
+	EXPECT_EQ(-1, wire_get(self->wire));
 }
 
 /* What is mapped of a file is in units of pages of this host. */
