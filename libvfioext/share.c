@@ -27,7 +27,8 @@ void share_log(struct vfioext_share *share, const char *format, ...)
 	va_start(args, format);
 	vsnprintf(text, sizeof(text), format, args);
 	va_end(args);
-	share->options.log(text, share->options.data);
+	if (log_limit_pass(&share->limit, text, sizeof(text)))
+		share->options.log(text, share->options.data);
 }
 
 int share_poll(struct vfioext_share *share, int fd, uint32_t events, uint64_t source)

@@ -4,9 +4,10 @@
  *
  * What is connected is a client, in one of clients_max places. Most want one thing and
  * get it at once: they are served as they are accepted, with no more system calls than
- * that takes. Others are looked at once more, and then put into the epoll and onto the list
- * of those who are waited for. All of them have the same time, and so the first on the
- * list is the first to run out of it.
+ * that takes. Others are looked at once more, and then put into the epoll and onto a list
+ * of those who are waited for: to say what they want, or to read what they are offered. All on
+ * a list have the same time, and so the first on it is the first to run out of it. Where there
+ * is no place for another it is the first to make room.
  *
  * Clients are in the epoll edge-triggered: a child that was forked meanwhile keeps
  * sockets open that are closed here, and the epoll goes on to report these. Each place
@@ -22,6 +23,7 @@
 #include <vfioext/share.h>
 
 #include "listener.h"
+#include "log_limit.h"
 #include "share_wire.h"
 
 /* So many events may wait for a client that does not read. */
@@ -42,13 +44,13 @@ enum share_phase {
 TAILQ_HEAD(client_list, client);
 
 /*
- * @link: on the list that it is on: free, fresh, waiting
+ * @link: on the list that it is on: free, fresh, waiting, offered
  * @list: that list, or NULL
  * @number: changes when the client does
  * @polled: it is in the epoll
  * @old: it speaks DPDK's protocol
  * @again: its container was in use, and it is looked at again by the timer
- * @deadline_ms: when it must have said what it wants
+ * @deadline_ms: when it must have said what it wants, or read what it was offered
  * @half: of two records of the old protocol, the first, @request, is there
  * @container: what it gets
  * @group: number of the group that is next, or whose devices are
@@ -84,12 +86,13 @@ struct client {
 };
 
 /*
- * @timer: for the first deadline, or for the end of a pause; @timed: it is set
+ * @timer: for the first deadline, or for the end of a pause; @timed: it is set, for @timer_ms
  * @again: some client is to be looked at again then
  * @spare: a file whose place is used to get rid of a client when there is none other
  * @events: of netlink, or NULL
  * @resync: some client is to hear of what is under way, when @resync_ms has come
  * @busy: vfioext_share_dispatch() is at work
+ * @limit: of what is logged
  * @clients: the places for them
  */
 struct vfioext_share {
@@ -103,12 +106,14 @@ struct vfioext_share {
 	int epoll;
 	int timer;
 	bool timed;
+	uint64_t timer_ms;
 	bool again;
 	int spare;
 	struct vfioext_events *events;
 	bool resync;
 	uint64_t resync_ms;
 	bool busy;
+	struct log_limit limit;
 	struct listener own;
 	struct listener old;
 	struct client *clients;
@@ -116,11 +121,12 @@ struct vfioext_share {
 	struct client_list free;
 	struct client_list fresh;
 	struct client_list waiting;
+	struct client_list offered;
 	struct vfioext_container **containers;
 	size_t nr_containers;
 };
 
-/* share.c: a line for the caller's log. */
+/* share.c: a line for the caller's log. See log_limit.h. */
 void share_log(struct vfioext_share *share, const char *format, ...)
 	__attribute__((format(printf, 2, 3)));
 
@@ -148,6 +154,9 @@ int share_check_peer(struct vfioext_share *share, int fd, const struct ucred *pe
 int share_clients_init(struct vfioext_share *share);
 void share_clients_free(struct vfioext_share *share);
 
+/* Make room by dropping one that takes its time, if there is one: of that user, or of any. */
+bool clients_make_room(struct vfioext_share *share, const uid_t *uid);
+
 /* Return: NULL if there is no place left. */
 struct client *client_new(struct vfioext_share *share, int fd, bool old,
 			  const struct ucred *peer);
@@ -163,8 +172,8 @@ void clients_on_event(struct vfioext_share *share, uint64_t source);
 void clients_on_timer(struct vfioext_share *share);
 void clients_try_again(struct vfioext_share *share);
 
-/* Set the timer, unless it is. */
-void share_set_timer(struct vfioext_share *share, uint64_t deadline_ms, bool anew);
+/* Have the timer ring then, or before. */
+void share_set_timer(struct vfioext_share *share, uint64_t deadline_ms);
 
 /*
  * share_old.c, share_own.c: Return: 0 if the client has all it wants, -EAGAIN if it is

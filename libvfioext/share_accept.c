@@ -22,7 +22,7 @@ static void pause_listener(struct vfioext_share *share, struct listener *listene
 		  strerror(error));
 	if (!epoll_ctl(share->epoll, EPOLL_CTL_MOD, listener->fd, &event))
 		listener->paused = true;
-	share_set_timer(share, share_now_ms() + PAUSE_MS, true);
+	share_set_timer(share, share_now_ms() + PAUSE_MS);
 }
 
 void share_resume(struct vfioext_share *share, struct listener *listener)
@@ -70,11 +70,15 @@ static void take(struct vfioext_share *share, struct listener *listener, int fd)
 
 	ret = getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &size) ? -errno :
 	      share_check_peer(share, fd, &peer);
+	if (ret == -EUSERS && clients_make_room(share, &peer.uid))
+		ret = 0;
 	if (ret) {
 		refuse(share, listener, fd, &peer, ret);
 		return;
 	}
 	client = client_new(share, fd, listener->old, &peer);
+	if (!client && (clients_make_room(share, &peer.uid) || clients_make_room(share, NULL)))
+		client = client_new(share, fd, listener->old, &peer);
 	if (!client)
 		refuse(share, listener, fd, &peer, -EUSERS);
 	else

@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 /* Clients: their places, and how long they are waited for. */
 #include <errno.h>
+#include <linux/sockios.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/ioctl.h>
 #include <sys/timerfd.h>
 #include <unistd.h>
 
@@ -12,6 +14,8 @@
 
 /* Memory is being mapped meanwhile. */
 #define AGAIN_MS 10
+/* To read what is offered takes longer than to say hello: so many times as long. */
+#define OFFER_TIMES 10
 
 int share_clients_init(struct vfioext_share *share)
 {
@@ -20,6 +24,7 @@ int share_clients_init(struct vfioext_share *share)
 	TAILQ_INIT(&share->free);
 	TAILQ_INIT(&share->fresh);
 	TAILQ_INIT(&share->waiting);
+	TAILQ_INIT(&share->offered);
 	share->clients = calloc(share->options.clients_max, sizeof(*share->clients));
 	if (!share->clients)
 		return -ENOMEM;
@@ -59,6 +64,7 @@ struct client *client_new(struct vfioext_share *share, int fd, bool old,
 		return NULL;
 	put_on(client, &share->fresh);
 	client->fd = fd;
+	client->deadline_ms = 0;
 	client->peer = *peer;
 	client->old = old;
 	client->polled = false;
@@ -99,20 +105,37 @@ void client_drop(struct vfioext_share *share, struct client *client)
 	share->nr_clients--;
 }
 
+/*
+ * Onto the list of those it is waited with, with as much time as they have. Whoever is on it
+ * already has no more for that, unless it is us who took it.
+ */
+static void wait_for(struct vfioext_share *share, struct client *client, bool anew)
+{
+	bool hello = client->phase == SHARE_PHASE_HELLO;
+	struct client_list *list = hello ? &share->waiting : &share->offered;
+
+	if (client->list == list && !anew)
+		return;
+	put_on(client, list);
+	client->deadline_ms = share_now_ms() +
+			      (uint64_t)share->options.timeout_ms * (hello ? 1 : OFFER_TIMES);
+	share_set_timer(share, client->deadline_ms);
+}
+
 bool client_run(struct vfioext_share *share, struct client *client)
 {
+	bool attached = client->phase == SHARE_PHASE_ATTACHED;
 	int ret = client->old ? share_serve_old(share, client) : share_serve_own(share, client);
 
-	if (ret == -EAGAIN)
-		return true;
 	if (ret == -EBUSY) {
 		client->again = true;
 		share->again = true;
-		share_set_timer(share, share_now_ms() + AGAIN_MS, true);
+		share_set_timer(share, share_now_ms() + AGAIN_MS);
 	}
-	if (ret == -EINPROGRESS || ret == -EBUSY) {
-		if (client->list == &share->waiting)
-			put_on(client, NULL);
+	if (ret == -EAGAIN || ret == -EINPROGRESS || ret == -EBUSY) {
+		/* It is on no list once it has all, and on that of fresh ones before. */
+		if (client->polled && !attached)
+			wait_for(share, client, ret == -EBUSY);
 		return true;
 	}
 	if (ret)
@@ -122,16 +145,17 @@ bool client_run(struct vfioext_share *share, struct client *client)
 	return false;
 }
 
-void share_set_timer(struct vfioext_share *share, uint64_t deadline_ms, bool anew)
+void share_set_timer(struct vfioext_share *share, uint64_t deadline_ms)
 {
 	struct itimerspec time = {
 		.it_value.tv_sec = (time_t)(deadline_ms / 1000),
 		.it_value.tv_nsec = (long)(deadline_ms % 1000 * 1000000 + 1),
 	};
 
-	if (share->timed && !anew)
+	if (share->timed && share->timer_ms <= deadline_ms)
 		return;
 	share->timed = !timerfd_settime(share->timer, TFD_TIMER_ABSTIME, &time, NULL);
+	share->timer_ms = deadline_ms;
 }
 
 static uint64_t source_of(const struct vfioext_share *share, const struct client *client)
@@ -148,13 +172,7 @@ static int keep(struct vfioext_share *share, struct client *client)
 	if (ret)
 		return ret;
 	client->polled = true;
-	if (client->phase != SHARE_PHASE_HELLO) {
-		put_on(client, NULL);
-		return 0;
-	}
-	client->deadline_ms = share_now_ms() + share->options.timeout_ms;
-	put_on(client, &share->waiting);
-	share_set_timer(share, client->deadline_ms, false);
+	wait_for(share, client, true);
 	return 0;
 }
 
@@ -198,17 +216,65 @@ void clients_try_again(struct vfioext_share *share)
 	}
 }
 
-void clients_on_timer(struct vfioext_share *share)
+/* It was sent everything: has it read that? What was told since is another matter. */
+static bool has_read(const struct client *client)
 {
-	uint64_t now = share_now_ms();
+	int unread;
+
+	return client->phase == SHARE_PHASE_ATTACHED &&
+	       (client->events || ioctl(client->fd, SIOCOUTQ, &unread) || !unread);
+}
+
+static void expire(struct vfioext_share *share, struct client_list *list, uint64_t now)
+{
 	struct client *client;
 
-	while ((client = TAILQ_FIRST(&share->waiting)) != NULL && client->deadline_ms <= now) {
+	while ((client = TAILQ_FIRST(list)) != NULL && client->deadline_ms <= now) {
+		if (has_read(client)) {
+			put_on(client, NULL);
+			continue;
+		}
 		share_log(share, "process %d of user %u took too long", client->peer.pid,
 			  client->peer.uid);
 		share_tell_error(client->fd, client->old, -ETIMEDOUT);
 		client_drop(share, client);
 	}
 	if (client)
-		share_set_timer(share, client->deadline_ms, false);
+		share_set_timer(share, client->deadline_ms);
+}
+
+void clients_on_timer(struct vfioext_share *share)
+{
+	uint64_t now = share_now_ms();
+
+	expire(share, &share->waiting, now);
+	expire(share, &share->offered, now);
+}
+
+/* Whoever has done by now what it was waited for is not in the way, or has gone. */
+static bool drop_first(struct vfioext_share *share, struct client_list *list, const uid_t *uid)
+{
+	struct client *client, *next;
+
+	for (client = TAILQ_FIRST(list); client; client = next) {
+		next = TAILQ_NEXT(client, link);
+		if (uid && client->peer.uid != *uid)
+			continue;
+		if (!client_run(share, client))
+			return true;
+		if (client->list != list || has_read(client))
+			continue;
+		share_log(share, "process %d of user %u makes room for another", client->peer.pid,
+			  client->peer.uid);
+		share_tell_error(client->fd, client->old, -EUSERS);
+		client_drop(share, client);
+		return true;
+	}
+	return false;
+}
+
+bool clients_make_room(struct vfioext_share *share, const uid_t *uid)
+{
+	return drop_first(share, &share->waiting, uid) || drop_first(share, &share->fresh, uid) ||
+	       drop_first(share, &share->offered, uid);
 }

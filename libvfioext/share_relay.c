@@ -111,7 +111,7 @@ void share_resync(struct vfioext_share *share)
 		share->resync_ms = share_now_ms() + RETRY_MS;
 	}
 	if (share->resync) {
-		share_set_timer(share, share->resync_ms, true);
+		share_set_timer(share, share->resync_ms);
 		return;
 	}
 	for (i = 0; i < share->options.clients_max; i++)

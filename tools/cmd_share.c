@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <getopt.h>
 #include <poll.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <systemd/sd-daemon.h>
@@ -79,15 +80,16 @@ static int open_devices(struct sharing *sharing, char **names)
 /* The host wants one back: those who are attached are told as well. */
 static void look_at_devices(struct sharing *sharing, size_t *left)
 {
+	char line[VFIOEXT_NAME_SIZE + 32];
 	size_t i;
 
 	for (i = 0; i < sharing->nr; i++) {
 		if (!sharing->fds[i].revents ||
 		    vfioext_device_watch_dispatch(sharing->devices[i].device) != 1)
 			continue;
-		printf("%s goes back to the host\n",
-		       vfioext_device_info(sharing->devices[i].device)->name);
-		fflush(stdout);
+		snprintf(line, sizeof(line), "%s goes back to the host",
+			 vfioext_device_info(sharing->devices[i].device)->name);
+		print_log(line, NULL);
 		sharing->fds[i].fd = -1;
 		--*left;
 	}

@@ -71,12 +71,3 @@ int output_finish(int status)
 		error("writing: %s", strerror(errno));
 	return status ? status : EXIT_FAILED;
 }
-
-/* A line of what goes on, for a server: one that nobody reads is no reason to end. */
-void print_log(const char *text, void *data)
-{
-	(void)data;
-	puts(text);
-	if (fflush(stdout))
-		clearerr(stdout);
-}

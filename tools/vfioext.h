@@ -60,6 +60,8 @@ bool parse_action(const char *text, uint32_t *action);
 bool output_begin(void);
 bool output_lost(void);
 int output_finish(int status);
+
+/* log.c */
 void print_log(const char *text, void *data);
 
 /* token.c */

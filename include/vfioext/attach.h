@@ -54,7 +54,8 @@ typedef void (*vfioext_attach_fn)(enum vfioext_attach_what what,
  * @attachment: where it goes
  *
  * Does not wait: vfioext_attachment_dispatch() goes on when there is something to be
- * read from vfioext_attachment_fd().
+ * read from vfioext_attachment_fd(). For how long a primary may be in the middle of what it offers
+ * is for the caller to say, and to end by vfioext_detach(): of that nothing is to be read.
  *
  * Return: 0; -ENOENT if there is no such socket, -ECONNREFUSED if nobody listens,
  * -EAGAIN if too many others wait; -EACCES, -ENAMETOOLONG, -ENOMEM; or the error of the
@@ -122,8 +123,9 @@ int vfioext_attachment_fd(const struct vfioext_attachment *attachment);
  * @fn: hears of what happened, or NULL
  * @data: for @fn
  *
- * Does not wait. After an error the attachment is good for nothing but vfioext_detach()
- * if it was not complete; if it was, for all but this.
+ * Does not wait for the primary. The kernel is asked for the limits of the IOMMU at the end of the
+ * offer, and does not tell them while it maps memory for somebody. After an error the attachment
+ * is good for nothing but vfioext_detach() if it was not complete; if it was, for all but this.
  *
  * Return: how often something happened; -EACCES if the primary does not serve this user;
  * -EUSERS if it has too many clients; -ENODEV if it shares nothing; -EPROTONOSUPPORT if it

@@ -44,9 +44,12 @@ typedef void (*vfioext_share_log_fn)(const char *text, void *data);
  * @gids: groups whose members are served, too, as their own or as a supplementary one
  * @nr_gids: how many
  * @clients_max: connections at one time, 0 for 64; up to 65536
- * @clients_per_user_max: those of one user, 0 for 16
- * @timeout_ms: how long a client may take to say what it wants, 0 for 1000
- * @log: gets a line for each client that is served, refused or dropped, or NULL
+ * @clients_per_user_max: those of one user, 0 for 16. Where there is no place for another, a
+ *	client that has not said yet what it wants, or not read what it is offered, makes room
+ * @timeout_ms: how long a client may take to say what it wants, 0 for 1000; and ten times that to
+ *	read what it is offered
+ * @log: gets a line for each client that is served, refused or dropped, or NULL; no more than 100
+ *	in a minute, and then one that tells how many were left out
  * @data: for @log
  */
 struct vfioext_share_options {
@@ -136,8 +139,9 @@ int vfioext_share_fd(const struct vfioext_share *share);
  * vfioext_share_dispatch() - serve those who wait
  * @share: the share
  *
- * Does not wait for anybody, and takes on a limited number of clients: where there are
- * more, the descriptor stays readable.
+ * Does not wait for any client, and takes on a limited number of them: where there are
+ * more, the descriptor stays readable. Groups and removals are read from the kernel, which answers
+ * at once.
  *
  * Return: 0; -EDEADLK if it is called from the callback of the log; or the error of waiting
  * for events.

@@ -43,7 +43,8 @@ typedef void (*vfioext_user_log_fn)(const char *text, void *data);
 /**
  * vfioext_user_new() - make a server without devices
  * @ctx: the context, which must outlive it
- * @log: gets a line for each client that comes, goes or breaks the protocol, or NULL
+ * @log: gets a line for each client that comes, goes or breaks the protocol, or NULL; no more than
+ *	100 for a device in a minute, and then one that tells how many were left out
  * @data: for @log
  * @server: where it goes
  *
@@ -124,7 +125,8 @@ struct vfioext_user_memory {
  * @read: read @count bytes at @offset of a region. Return: 0, or an error, which the
  *	client gets.
  * @write: write them. Return: as @read. In the PCI configuration space vfioext_user_pci_*()
- *	set up, @read and @write are not called; see @config_written.
+ *	set up, @read and @write are not called; see @config_written. Nor are they, or
+ *	@migration_read and @migration_write, for no bytes at all: clients may ask for that.
  * @config_written: the client changed something there, which is in place already
  * @reset: as at power on. Return: 0, or an error. NULL: the device cannot be reset.
  * @dma_map: memory is there now. Return: 0, or an error, which the client gets, and the
@@ -311,8 +313,11 @@ struct vfioext_user_io_fd {
  * vfioext_user_device_set_io_fds() - offer ioeventfds for parts of a region
  * @device: the device
  * @index: the region
- * @list: what is offered, each with its descriptor, which stays the caller's, and open
+ * @list: what is offered, each with its descriptor, which stays the caller's, and open until
+ *	others are offered
  * @nr: how many, 16 at most
+ *
+ * A client may be attached. One that takes fewer descriptors than there are gets EMFILE.
  *
  * Return: 0, -EINVAL if there is no such region or a part is not in it, -ENOMEM.
  */
@@ -344,8 +349,9 @@ void vfioext_user_device_set_pci(struct vfioext_user_device *device, bool pci);
  * @path: where the socket is to be; one that nobody listens on any longer is replaced
  * @mode: of the socket, 0 for 0600
  *
- * One client is served at a time; others that come meanwhile get EBUSY. When it has gone
- * the next one can come, and finds the device as it was left.
+ * One client is served at a time, the first that says which version it speaks; others that do so
+ * meanwhile get EBUSY. When it has gone the next one can come, and finds the device as it was
+ * left. Who is connected and says nothing is dropped after 5 s, and keeps nobody away until then.
  *
  * Return: 0; -EALREADY if it is served; -EINVAL, -ENAMETOOLONG, -EADDRINUSE, -EEXIST,
  * -EPERM as vfioext_share_new(); or the error of the step that vfioext_message() names.
@@ -405,7 +411,18 @@ void vfioext_user_device_detach(struct vfioext_user_device *device);
  */
 void vfioext_user_device_stop(struct vfioext_user_device *device);
 
-/** vfioext_user_device_has_client() - is there one, be it that it said nothing yet? */
+/**
+ * vfioext_user_device_set_dma_timeout() - how long the client may take to answer
+ * @device: the device
+ * @ms: how long it may take with each message of vfioext_user_dma_read() and _write(), and how
+ *	long one of them may wait for its turn; 0: for ever. 30000 unless it is set
+ *
+ * It is for what is asked for from then on. The buffer is the caller's again when @done was called
+ * with -ETIMEDOUT; what the client answers later goes nowhere.
+ */
+void vfioext_user_device_set_dma_timeout(struct vfioext_user_device *device, unsigned int ms);
+
+/** vfioext_user_device_has_client() - is one connected, even one that said nothing yet? */
 bool vfioext_user_device_has_client(const struct vfioext_user_device *device);
 
 /** vfioext_user_device_is_attached() - is there a client, which agreed on a version? */
@@ -446,11 +463,12 @@ int vfioext_user_irq_trigger(struct vfioext_user_device *device, unsigned int ir
  * @irq: number of the kind
  * @vector: the vector
  *
- * Any thread. Masks are none of its business. The number stays the same, and the device's:
- * while the client does not listen, what is written to it goes nowhere.
+ * Any thread. Masks are none of its business. Once it was asked for, the number stays the same,
+ * and the device's, until the device is freed: while the client does not listen, what is written
+ * to it goes nowhere.
  *
- * Return: a file descriptor; -EINVAL if there is no such vector; -ENOENT if the client
- * never listened to it.
+ * Return: a file descriptor; -EINVAL if there is no such vector; -ENOENT if the client does not
+ * listen to it, and never did since this was called first.
  */
 int vfioext_user_irq_eventfd(struct vfioext_user_device *device, unsigned int irq,
 			     unsigned int vector);
@@ -506,8 +524,9 @@ void vfioext_user_sgl_put(struct vfioext_user_device *device, struct vfioext_use
 /**
  * vfioext_user_dma_fn - what was asked for by messages has come to its end
  * @device: the device
- * @error: 0, or an error: -ENOTCONN if the client has gone, or the device is stopped or freed,
- *	-ETIMEDOUT if the client does not answer while it waits for memory to be unmapped
+ * @error: 0, or an error: -ENOTCONN if the client has gone, or the device is stopped or freed;
+ *	-ETIMEDOUT if the client does not answer in time, see
+ *	vfioext_user_device_set_dma_timeout(), or while it waits for memory to be unmapped
  * @data: what was given with it
  *
  * Called once, and by the rules of the callbacks of struct vfioext_user_ops.

@@ -56,13 +56,15 @@ int vfioext_user_pci_init(struct vfioext_user_device *device, const struct vfioe
 #define VFIOEXT_USER_BAR_PREFETCH 0x4u
 
 /**
- * vfioext_user_pci_set_bar() - give the device a BAR, and the region of it
+ * vfioext_user_pci_set_bar() - give the device a BAR, and the region of it, or take it away
  * @device: a PCI device that no client is attached to
- * @bar: 0 to 5; one of 64 bits takes the next one, too
+ * @bar: 0 to 5; one of 64 bits takes the next one, too, which must be free
  * @flags: VFIOEXT_USER_BAR_*
- * @region: the region; its size is a power of two, of 16 bytes or more, of 4 for ports
+ * @region: the region; its size is a power of two, of 16 bytes or more, of 4 for ports. Size 0
+ *	without @flags: there is no such BAR any longer
  *
- * Return: 0; -EINVAL, also if the device was not made a PCI device; -EBUSY; -ENOMEM.
+ * Return: 0; -EINVAL if there can be no such BAR, if the tables of MSI-X are where it is not, or
+ * if the device was not made a PCI device; -EBUSY; -ENOMEM.
  */
 int vfioext_user_pci_set_bar(struct vfioext_user_device *device, unsigned int bar,
 			     unsigned int flags, const struct vfioext_user_region *region);

@@ -45,6 +45,7 @@ int channel_open(struct channel *channel, int fd, struct closer *closer)
 		return -ENOMEM;
 	}
 	channel->in_room = ROOM_MIN;
+	channel->in_max = CHANNEL_MESSAGE_MAX;
 	channel->out_room = ROOM_MIN;
 	channel->fd = fd;
 	return 0;
@@ -60,10 +61,22 @@ static void close_passed(struct channel *channel, struct passed *passed)
 	memset(passed, 0, sizeof(*passed));
 }
 
+/* They are sent, or are not to be. */
+static void drop_out_fds(struct channel *channel)
+{
+	size_t i;
+
+	for (i = 0; channel->own_out_fds && i < channel->nr_out_fds; i++)
+		close(channel->out_fds[i]);
+	channel->own_out_fds = false;
+	channel->nr_out_fds = 0;
+}
+
 void channel_close(struct channel *channel)
 {
 	while (channel->nr_passed)
 		close_passed(channel, &channel->passed[--channel->nr_passed]);
+	drop_out_fds(channel);
 	free(channel->in);
 	free(channel->out);
 	if (channel->fd >= 0)
@@ -86,18 +99,6 @@ static size_t received(const struct channel *channel)
 	return channel->in_end - channel->in_begin;
 }
 
-bool channel_has_message(const struct channel *channel)
-{
-	struct vfio_user_header header;
-
-	if (received(channel) < sizeof(header))
-		return false;
-	header = header_at(channel->in + channel->in_begin);
-	/* What is no message is to be found out. */
-	return header.size < sizeof(header) || header.size > CHANNEL_MESSAGE_MAX ||
-	       header.size <= received(channel);
-}
-
 /* Room for the rest of the first message, or for more behind it if all of it is there. */
 static int make_room(struct channel *channel)
 {
@@ -106,7 +107,7 @@ static int make_room(struct channel *channel)
 
 	if (left >= sizeof(struct vfio_user_header)) {
 		size = header_at(channel->in + channel->in_begin).size;
-		if (size > CHANNEL_MESSAGE_MAX)
+		if (size > channel->in_max)
 			return -EPROTO;
 		needed = size > left ? size : left + ROOM_MIN / 2;
 	}
@@ -184,6 +185,8 @@ int channel_receive(struct channel *channel, bool wait)
 		channel->nr_passed++;
 		passed->begin = channel->in_position + received(channel);
 		passed->end = passed->begin + (size_t)size;
+		passed->owner = UINT64_MAX;
+		passed->last = UINT64_MAX;
 	}
 	channel->in_end += (size_t)size;
 	return 0;
@@ -216,47 +219,77 @@ static bool takes_fds(const struct vfio_user_header *header)
 }
 
 /*
- * A receive ends with the piece that descriptors came with, but may begin before it: they
- * are those of the last message that begins in it, and can have some. Where none can,
- * they are the last one's, which is refused for it.
+ * A receive ends with the piece that descriptors came with, but may begin before it, and in the
+ * middle of a message: they are those of the last message in it that can have some, whichever
+ * way it was received. Where none can, they are the last one's. Each message is looked at once.
+ * Return: false if that depends on a header that has not come yet.
  */
-static uint64_t find_owner(const struct channel *channel, const struct passed *passed)
+static bool find_owner(const struct channel *channel, struct passed *passed)
 {
-	uint64_t at = channel->in_position, end = channel->in_position + received(channel);
-	uint64_t owner = UINT64_MAX, last = UINT64_MAX;
+	uint64_t end = channel->in_position + received(channel);
 	struct vfio_user_header header;
 
-	while (at < passed->end && at < end) {
-		/* Without all of its header it is the last that begins there. */
-		if (end - at < sizeof(header))
-			return at < passed->begin ? owner : at;
-		header = header_at(channel->in + channel->in_begin + (at - channel->in_position));
-		if (header.size < sizeof(header) || header.size > CHANNEL_MESSAGE_MAX)
+	if (passed->at < channel->in_position)
+		passed->at = channel->in_position;
+	while (passed->at < passed->end) {
+		if (end - passed->at < sizeof(header))
+			return channel->end;
+		header = header_at(channel->in + channel->in_begin +
+				   (passed->at - channel->in_position));
+		/* What is no message is found out when its turn comes. */
+		if (header.size < sizeof(header)) {
+			passed->at = passed->end;
 			break;
-		if (at >= passed->begin) {
-			last = at;
-			if (takes_fds(&header))
-				owner = at;
 		}
-		if (end - at < header.size)
-			break;
-		at += header.size;
+		if (passed->at + header.size > passed->begin) {
+			passed->last = passed->at;
+			if (takes_fds(&header))
+				passed->owner = passed->at;
+		}
+		passed->at += header.size;
 	}
-	return owner != UINT64_MAX ? owner : last;
+	return true;
+}
+
+/* Are there descriptors that may turn out to be those of the first message? */
+static bool is_undecided(struct channel *channel)
+{
+	struct passed *passed = &channel->passed[0];
+
+	return channel->nr_passed && !find_owner(channel, passed) &&
+	       (passed->owner == UINT64_MAX ? passed->last : passed->owner) == channel->in_position;
+}
+
+bool channel_has_message(struct channel *channel)
+{
+	struct vfio_user_header header;
+
+	if (received(channel) < sizeof(header))
+		return false;
+	header = header_at(channel->in + channel->in_begin);
+	/* What is no message is to be found out. */
+	if (header.size < sizeof(header) || header.size > channel->in_max)
+		return true;
+	return header.size <= received(channel) && !is_undecided(channel);
 }
 
 static void give_fds(struct channel *channel, struct message *message)
 {
 	struct passed *passed = &channel->passed[0];
+	uint64_t end = channel->in_position + message->header.size, owner;
 
 	message->fds = NULL;
 	message->nr_fds = 0;
 	message->fds_lost = false;
-	if (!channel->nr_passed || find_owner(channel, passed) != channel->in_position)
+	if (!channel->nr_passed || !find_owner(channel, passed))
+		return;
+	owner = passed->owner == UINT64_MAX ? passed->last : passed->owner;
+	if (owner != channel->in_position)
 		return;
 	message->fds = passed->fds;
 	message->nr_fds = passed->nr;
-	message->fds_lost = passed->lost;
+	/* Those of one message come together. */
+	message->fds_lost = passed->lost || (channel->nr_passed > 1 && passed[1].end <= end);
 }
 
 int channel_next(struct channel *channel, struct message *message)
@@ -269,7 +302,9 @@ int channel_next(struct channel *channel, struct message *message)
 	if (message->header.size < sizeof(message->header) ||
 	    message->header.size > CHANNEL_MESSAGE_MAX)
 		return -EPROTO;
-	if (size < message->header.size)
+	if (message->header.size > channel->in_max)
+		return -EMSGSIZE;
+	if (size < message->header.size || is_undecided(channel))
 		return 0;
 	message->body = channel->in + channel->in_begin + sizeof(message->header);
 	message->size = message->header.size - sizeof(message->header);
@@ -297,29 +332,33 @@ void channel_done(struct channel *channel, struct message *message)
 		drop_passed(channel);
 }
 
-bool channel_next_answer(const struct channel *channel, struct message *message)
+bool channel_next_answer(struct channel *channel, struct message *message)
 {
-	size_t at = channel->in_begin;
+	size_t at, left;
 
 	memset(message, 0, sizeof(*message));
-	while (channel->in_end - at >= sizeof(message->header)) {
+	if (channel->answers < channel->in_position)
+		channel->answers = channel->in_position;
+	for (;;) {
+		at = channel->in_begin + (size_t)(channel->answers - channel->in_position);
+		left = channel->in_end > at ? channel->in_end - at : 0;
+		if (left < sizeof(message->header))
+			return false;
 		message->header = header_at(channel->in + at);
-		if (message->header.size < sizeof(message->header) ||
-		    message->header.size > channel->in_end - at)
+		if (message->header.size < sizeof(message->header) || message->header.size > left)
 			return false;
 		message->body = channel->in + at + sizeof(message->header);
 		message->size = message->header.size - sizeof(message->header);
 		if ((message->header.flags & VFIO_USER_TYPE) == VFIO_USER_REPLY)
 			return true;
-		at += message->header.size;
+		channel->answers += message->header.size;
 	}
-	return false;
 }
 
 /* A place in the stream when something before it, or that it is in, was taken out. */
 static uint64_t moved(uint64_t place, uint64_t begin, uint64_t size)
 {
-	if (place <= begin)
+	if (place <= begin || place == UINT64_MAX)
 		return place;
 	return place - begin < size ? begin : place - size;
 }
@@ -334,6 +373,9 @@ void channel_remove(struct channel *channel, const struct message *message)
 	for (i = 0; i < channel->nr_passed; i++) {
 		passed[i].begin = moved(passed[i].begin, begin, size);
 		passed[i].end = moved(passed[i].end, begin, size);
+		passed[i].at = moved(passed[i].at, begin, size);
+		passed[i].owner = moved(passed[i].owner, begin, size);
+		passed[i].last = moved(passed[i].last, begin, size);
 	}
 	memmove(at, at + size, (size_t)(end - at) - size);
 	channel->in_end -= size;
@@ -407,6 +449,27 @@ void channel_put_fds(struct channel *channel, const int *fds, size_t nr)
 	channel->nr_out_fds = nr;
 }
 
+int channel_put_copies(struct channel *channel, const int *fds, size_t nr)
+{
+	int copies[CHANNEL_FDS], ret;
+	size_t i;
+
+	for (i = 0; i < nr; i++) {
+		copies[i] = fcntl(fds[i], F_DUPFD_CLOEXEC, 0);
+		if (copies[i] < 0)
+			goto err_close;
+	}
+	channel_put_fds(channel, copies, nr);
+	channel->own_out_fds = true;
+	return 0;
+
+err_close:
+	ret = -errno;
+	while (i)
+		close(copies[--i]);
+	return ret;
+}
+
 void channel_cut(struct channel *channel, size_t size)
 {
 	uint8_t *at = channel->out + channel->out_last;
@@ -420,8 +483,8 @@ void channel_cut(struct channel *channel, size_t size)
 void channel_rewind(struct channel *channel, size_t mark)
 {
 	channel->out_end = mark;
-	if (channel->nr_out_fds && channel->out_fds_at >= mark)
-		channel->nr_out_fds = 0;
+	if (channel->out_fds_at >= mark)
+		drop_out_fds(channel);
 }
 
 /* How much goes in one piece, and with which descriptors. */
@@ -524,7 +587,7 @@ int channel_flush(struct channel *channel)
 			return (int)sent;
 		}
 		if (with_fds)
-			channel->nr_out_fds = 0;
+			drop_out_fds(channel);
 		count_sent(channel, (size_t)sent);
 	}
 	channel->out_begin = 0;

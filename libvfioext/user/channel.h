@@ -32,11 +32,16 @@
 
 /*
  * Descriptors that came with the bytes from @begin to @end of the stream.
+ * @at: the message that is to be looked at next to find out whose they are; all before it were
+ * @owner: the last of them that can have some, @last: the last of them; UINT64_MAX for none
  * @lost: there were more than could be taken
  */
 struct passed {
 	uint64_t begin;
 	uint64_t end;
+	uint64_t at;
+	uint64_t owner;
+	uint64_t last;
 	int fds[CHANNEL_FDS];
 	size_t nr;
 	bool lost;
@@ -45,12 +50,14 @@ struct passed {
 /*
  * @in: what was received from @in_begin to @in_end; @in_position is where in the
  *	stream @in_begin is
+ * @in_max: messages are no larger
+ * @answers: there are no answers before it in the stream
  * @passed: in the order they came in; the first is that of the message that begins at
  *	@in_begin, or behind it
  * @out: what is to be sent; a part of the first message may be sent already, its rest
  *	is @out_rest
  * @out_last: the last message
- * @out_fds: go with the message at @out_fds_at
+ * @out_fds: go with the message at @out_fds_at; @own_out_fds: they are the channel's
  * @closer: for descriptors that nobody took; the owner's
  * @end: the peer sends nothing more
  */
@@ -61,6 +68,8 @@ struct channel {
 	size_t in_begin;
 	size_t in_end;
 	uint64_t in_position;
+	size_t in_max;
+	uint64_t answers;
 	struct passed passed[CHANNEL_PASSED_MAX];
 	size_t nr_passed;
 	uint8_t *out;
@@ -73,6 +82,7 @@ struct channel {
 	int out_fds[CHANNEL_FDS];
 	size_t nr_out_fds;
 	struct closer *closer;
+	bool own_out_fds;
 	bool end;
 };
 
@@ -110,7 +120,10 @@ int channel_receive(struct channel *channel, bool wait);
  */
 bool channel_is_cut_short(const struct channel *channel);
 
-/* Return: 1 and a message, 0 if none is there, -EPROTO if what is there is none, -ENOMEM. */
+/*
+ * Return: 1 and a message, 0 if none is there, -EPROTO if what is there is none, -EMSGSIZE and a
+ * header alone if it is larger than @in_max.
+ */
 int channel_next(struct channel *channel, struct message *message);
 
 /* The message is done with. */
@@ -120,7 +133,7 @@ void channel_done(struct channel *channel, struct message *message);
  * The first answer, behind whatever commands that have to wait: what they wait for may be
  * what it brings. It has no descriptors. Return: false if there is none.
  */
-bool channel_next_answer(const struct channel *channel, struct message *message);
+bool channel_next_answer(struct channel *channel, struct message *message);
 
 /* That answer is done with. */
 void channel_remove(struct channel *channel, const struct message *message);
@@ -146,6 +159,9 @@ int message_error(const struct message *message);
  * it is sent. While a message that has some is not sent, there can be no other.
  */
 void channel_put_fds(struct channel *channel, const int *fds, size_t nr);
+
+/* Likewise, with copies, which are the channel's own. Return: 0, or an error. */
+int channel_put_copies(struct channel *channel, const int *fds, size_t nr);
 
 /* Shorten the last message by so many bytes. */
 void channel_cut(struct channel *channel, size_t size);
@@ -177,7 +193,13 @@ static inline bool channel_has_room(const struct channel *channel)
 	       channel_has_fd_room(channel);
 }
 
-/* Does the buffer hold a whole message? */
-bool channel_has_message(const struct channel *channel);
+/* Does the buffer hold a whole message, for which nothing more is to be waited for? */
+bool channel_has_message(struct channel *channel);
+
+/* Has a message begun whose end is to come? */
+static inline bool channel_is_within(const struct channel *channel)
+{
+	return channel->in_end != channel->in_begin;
+}
 
 #endif

@@ -24,8 +24,8 @@
 #define VECTORS_MAX 65536
 #define INFO_MAX 65536
 
-/* What a server says of itself, as text. */
-#define VERSION_MAX 4096
+/* What a server says of itself. */
+#define VERSION_MAX (sizeof(struct vfio_user_version) + VERSION_JSON_MAX)
 
 /*
  * @fds: of regions that can be mapped, else -1

@@ -21,6 +21,7 @@ int vfioext_user_device_new(struct vfioext_user *server, const struct vfioext_us
 	new->server = server;
 	new->ops = ops;
 	new->data = data;
+	new->dma_ms = DMA_MS;
 	listener_init(&new->listener);
 	user_regions_init(new);
 	new->closer = closer_new();
@@ -85,7 +86,7 @@ void vfioext_user_device_set_pci(struct vfioext_user_device *device, bool pci)
 }
 
 /* One that has hung up is done with when all is read that it left. */
-static void look_after(struct vfioext_user_device *device)
+void device_look_after(struct vfioext_user_device *device)
 {
 	struct pollfd pollfd = { .fd = device->session->channel.fd };
 	unsigned int turn;
@@ -99,28 +100,29 @@ static void look_after(struct vfioext_user_device *device)
 		session_free(device->session);
 }
 
-/*
- * A client that comes when there is one already hears so; but that one may have gone, and
- * not be known to have.
- */
+/* The one that has said nothing for the longest time goes, unless it has by now. */
+static void make_room(struct vfioext_user_device *device)
+{
+	struct session *oldest = device->waiting;
+
+	oldest->source.ready(&oldest->source, EPOLLIN);
+	if (device->nr_waiting < WAITING_MAX)
+		return;
+	device_log(device, "a client that said nothing makes room for another");
+	session_free(device->waiting);
+}
+
 static void take_client(struct vfioext_user_device *device, int fd)
 {
-	bool refused;
 	int ret;
 
-	if (device->session)
-		look_after(device);
-	refused = device->session;
-	if (refused && device->nr_refused == REFUSED_MAX)
-		ret = -EBUSY;
-	else
-		ret = session_new(device, fd, refused);
-	if (refused)
-		device_log(device, "a client is refused: another is attached");
-	else if (ret)
-		device_log(device, "a client cannot be served: %s", strerror(-ret));
-	if (ret)
-		close(fd);
+	if (device->nr_waiting == WAITING_MAX)
+		make_room(device);
+	ret = session_new(device, fd);
+	if (!ret)
+		return;
+	device_log(device, "a client cannot be served: %s", strerror(-ret));
+	close(fd);
 }
 
 /* Without a descriptor for him a client is turned away, rather than left waiting. */
@@ -139,7 +141,7 @@ static void turn_away(struct vfioext_user_device *device, int error)
 }
 
 /* Is it one of those who are to be served, where the mode lets more connect? */
-static bool is_allowed(const struct vfioext_user_device *device, int fd)
+static bool is_allowed(struct vfioext_user_device *device, int fd)
 {
 	socklen_t size = sizeof(struct ucred);
 	struct ucred peer;
@@ -229,29 +231,37 @@ int vfioext_user_device_attach(struct vfioext_user_device *device, int fd)
 	socklen_t size = sizeof(int);
 	int type;
 
-	if (device->session || device->freed)
+	if (device->freed || vfioext_user_device_has_client(device))
 		return -EBUSY;
 	if (getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &size))
 		return -errno;
 	if (type != SOCK_STREAM)
 		return -EPROTOTYPE;
-	return session_new(device, fd, false);
+	return session_new(device, fd);
 }
 
 void vfioext_user_device_detach(struct vfioext_user_device *device)
 {
-	if (!device->session)
-		return;
-	device->session->doomed = true;
+	struct session *session;
+
+	for (session = device->waiting; session; session = session->next)
+		session->doomed = true;
+	if (device->session)
+		device->session->doomed = true;
 	server_wake(device->server);
+}
+
+void vfioext_user_device_set_dma_timeout(struct vfioext_user_device *device, unsigned int ms)
+{
+	device->dma_ms = ms;
 }
 
 void vfioext_user_device_stop(struct vfioext_user_device *device)
 {
 	/* What is called for its client is not to take the next one. */
 	device->server->inside++;
-	while (device->refused)
-		session_free(device->refused);
+	while (device->waiting)
+		session_free(device->waiting);
 	if (device->session)
 		session_free(device->session);
 	device->server->inside--;
@@ -262,12 +272,12 @@ void vfioext_user_device_stop(struct vfioext_user_device *device)
 
 bool vfioext_user_device_has_client(const struct vfioext_user_device *device)
 {
-	return device->session;
+	return device->session || device->waiting;
 }
 
 bool vfioext_user_device_is_attached(const struct vfioext_user_device *device)
 {
-	return device->session && device->session->agreed;
+	return device->session;
 }
 
 const char *vfioext_user_device_path(const struct vfioext_user_device *device)

@@ -37,8 +37,10 @@ int command_feature(struct session *session, struct message *message)
 		return -ENOTTY;
 	if (data > CHANNEL_DATA_MAX)
 		return -E2BIG;
+	/* What was sent comes back, and there must be room for it. */
 	room = feature.argsz - sizeof(feature);
-	room = room < data ? data : room;
+	if (room < data)
+		return -EINVAL;
 	room = room < CHANNEL_DATA_MAX ? room : CHANNEL_DATA_MAX;
 	body = session_reply(session, message, sizeof(feature) + room);
 	if (!body)
@@ -81,7 +83,7 @@ int command_migration_read(struct session *session, struct message *message)
 	body = session_reply(session, message, sizeof(head) + asked);
 	if (!body)
 		return -ENOMEM;
-	size = device->ops->migration_read(device, body + sizeof(head), asked);
+	size = asked ? device->ops->migration_read(device, body + sizeof(head), asked) : 0;
 	if (size < 0)
 		return (int)size;
 	if ((size_t)size > asked)
@@ -106,7 +108,8 @@ int command_migration_write(struct session *session, struct message *message)
 		return -ENOTSUP;
 	if (message->size - sizeof(head) != head.size)
 		return -EINVAL;
-	ret = device->ops->migration_write(device, message->body + sizeof(head), head.size);
+	ret = head.size ? device->ops->migration_write(device, message->body + sizeof(head),
+						       head.size) : 0;
 	if (ret)
 		return ret;
 	return session_answer(session, message, NULL, 0);

@@ -15,11 +15,16 @@
 
 static void irq_clear(struct user_irq *irq)
 {
+	struct vector *vector;
 	unsigned int i;
 
-	for (i = 0; i < irq->count; i++)
-		if (irq->vectors[i].fd >= 0)
-			close(irq->vectors[i].fd);
+	for (i = 0; i < irq->count; i++) {
+		vector = &irq->vectors[i];
+		if (vector->fd >= 0)
+			close(vector->fd);
+		if (vector->users & VECTOR_RETIRED)
+			close(vector->retired);
+	}
 	free(irq->vectors);
 	irq->vectors = NULL;
 	irq->count = 0;
@@ -53,45 +58,86 @@ int vfioext_user_device_set_irq(struct vfioext_user_device *device, unsigned int
 	return 0;
 }
 
-/*
- * Threads may be about to signal what is there: the number stays, and stands for the
- * new one from one moment to the next; without one, for an eventfd nobody reads.
- */
-static int set_fd(const struct user_irq *irq, struct vector *vector, int fd)
+/* From then on its descriptor is not closed; one that is there no longer is not seen. */
+static void vector_enter(struct vector *vector)
 {
-	const struct session *session = irq->device->session;
-	int number = vector->fd, flags = O_NONBLOCK;
-	bool listened = fd >= 0;
+	atomic_fetch_add(&vector->users, 1);
+}
 
-	if (!listened && !vector->listened)
-		return 0;
-	if (listened)
-		flags = fcntl(fd, F_GETFL);
-	if (flags < 0)
+/* The last one closes it; those that come meanwhile have not seen it. */
+static void close_retired(struct vector *vector)
+{
+	unsigned int nobody = VECTOR_RETIRED;
+
+	if (!atomic_compare_exchange_strong(&vector->users, &nobody,
+					    VECTOR_RETIRED | VECTOR_CLOSING))
+		return;
+	close(vector->retired);
+	atomic_fetch_and(&vector->users, ~(VECTOR_RETIRED | VECTOR_CLOSING));
+}
+
+static void vector_leave(struct vector *vector)
+{
+	if (atomic_fetch_sub(&vector->users, 1) == VECTOR_RETIRED + 1)
+		close_retired(vector);
+}
+
+/* The client takes its eventfd away: what is written from then on does not reach it. */
+static int stop_listening(const struct user_irq *irq, struct vector *vector)
+{
+	int number;
+
+	vector->listened = false;
+	if (dup3(irq->device->server->nobody, vector->fd, O_CLOEXEC) < 0)
 		return -errno;
-	if (listened)
-		vector->careful = !(flags & O_NONBLOCK) || !session->trusted;
-	if (number < 0) {
-		number = fcntl(fd, F_DUPFD_CLOEXEC, 0);
-		if (number < 0)
-			return -errno;
+	/* Where the one before is still in use this one stays until another time. */
+	if (vector->pinned || vector->users & VECTOR_RETIRED)
+		return 0;
+	number = atomic_exchange(&vector->fd, -1);
+	/* Just before that somebody may have been given it. */
+	if (vector->pinned) {
 		vector->fd = number;
-		vector->listened = true;
 		return 0;
 	}
-	if (!listened) {
-		vector->listened = false;
-		fd = irq->device->server->nobody;
-	}
-	if (dup3(fd, number, O_CLOEXEC) < 0)
-		return -errno;
-	vector->listened = listened;
+	vector->retired = number;
+	atomic_fetch_or(&vector->users, VECTOR_RETIRED);
+	close_retired(vector);
 	return 0;
 }
 
-static int signal_vector(const struct vector *vector)
+/* Threads may be about to signal what is there: the number stands for it or for the new one. */
+static int set_fd(const struct user_irq *irq, struct vector *vector, int fd)
 {
-	return vector->listened ? signal_eventfd(vector->fd, vector->careful) : -ENOENT;
+	const struct session *session = irq->device->session;
+	int number = vector->fd, flags;
+
+	if (fd < 0)
+		return number >= 0 ? stop_listening(irq, vector) : 0;
+	flags = fcntl(fd, F_GETFL);
+	if (flags < 0)
+		return -errno;
+	vector->careful = !(flags & O_NONBLOCK) || !session->trusted;
+	if (number < 0)
+		number = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+	else
+		number = dup3(fd, number, O_CLOEXEC);
+	if (number < 0)
+		return -errno;
+	vector->fd = number;
+	vector->listened = true;
+	return 0;
+}
+
+static int signal_vector(struct vector *vector)
+{
+	int ret = -ENOENT, fd;
+
+	vector_enter(vector);
+	fd = vector->listened ? vector->fd : -1;
+	if (fd >= 0)
+		ret = signal_eventfd(fd, vector->careful);
+	vector_leave(vector);
+	return ret;
 }
 
 static struct vector *find_vector(const struct vfioext_user_device *device, unsigned int irq,
@@ -134,14 +180,26 @@ int vfioext_user_irq_trigger(struct vfioext_user_device *device, unsigned int ir
 	return at ? trigger(&device->irqs[irq], at) : -EINVAL;
 }
 
+/* It is pinned before it is looked at, and looked at before it is closed unless it is pinned. */
 int vfioext_user_irq_eventfd(struct vfioext_user_device *device, unsigned int irq,
 			     unsigned int vector)
 {
-	const struct vector *at = find_vector(device, irq, vector);
+	struct vector *at = find_vector(device, irq, vector);
+	int fd;
 
 	if (!at)
 		return -EINVAL;
-	return at->fd >= 0 ? at->fd : -ENOENT;
+	at->pinned = true;
+	fd = at->fd;
+	return fd >= 0 ? fd : -ENOENT;
+}
+
+void irq_cancel(struct vfioext_user_device *device, unsigned int irq, unsigned int vector)
+{
+	struct vector *at = find_vector(device, irq, vector);
+
+	if (at)
+		at->pending = false;
 }
 
 static void set_masked(struct user_irq *irq, unsigned int vector, bool masked)
@@ -280,7 +338,9 @@ static int check_set(const struct user_irq *irq, const struct vfio_irq_set *set,
 		return -EINVAL;
 	if (set->start > irq->count || set->count > irq->count - set->start)
 		return -EINVAL;
-	if (!set->count && !(set->flags & VFIO_IRQ_SET_DATA_NONE && !set->start))
+	/* None at all stands for an end to all of them. */
+	if (!set->count && (set->flags != (VFIO_IRQ_SET_DATA_NONE | VFIO_IRQ_SET_ACTION_TRIGGER) ||
+			    set->start))
 		return -EINVAL;
 	if (bools && data < set->count)
 		return -EINVAL;
@@ -336,37 +396,38 @@ static int set_irqs(struct user_irq *irq, const struct vfio_irq_set *set, const 
 }
 
 /*
- * What comes over the socket stands anywhere; callbacks get it where a structure can be.
+ * What comes over the socket stands anywhere; from here on it stands where a structure can be.
  * The header before it has been read, and is room enough.
  */
-static const struct vfio_irq_set *align_set(const struct message *message)
+static void align_body(struct message *message)
 {
 	uint8_t *at = message->body - (uintptr_t)message->body % _Alignof(struct vfio_irq_set);
 
 	memmove(at, message->body, message->size);
-	return (const struct vfio_irq_set *)at;
+	message->body = at;
 }
 
 int command_set_irqs(struct session *session, struct message *message)
 {
 	struct vfioext_user_device *device = session->device;
-	struct vfio_irq_set set;
-	size_t data;
+	const struct vfio_irq_set *set;
+	struct user_irq *irq;
 	int ret;
 
-	if (message->size < sizeof(set))
+	if (message->size < sizeof(*set))
 		return -EINVAL;
-	memcpy(&set, message->body, sizeof(set));
-	data = message->size - sizeof(set);
-	if (set.argsz < sizeof(set) || set.index >= device->nr_irqs)
+	align_body(message);
+	set = (const struct vfio_irq_set *)message->body;
+	if (set->argsz < sizeof(*set) || set->index >= device->nr_irqs)
 		return -EINVAL;
-	ret = check_set(&device->irqs[set.index], &set, data, message);
+	irq = &device->irqs[set->index];
+	ret = check_set(irq, set, message->size - sizeof(*set), message);
 	if (ret)
 		return ret;
 	ret = device->ops->set_irqs ?
-	      device->ops->set_irqs(device, align_set(message), message->fds, message->nr_fds) : 1;
+	      device->ops->set_irqs(device, set, message->fds, message->nr_fds) : 1;
 	if (ret > 0)
-		ret = set_irqs(&device->irqs[set.index], &set, message->body + sizeof(set), message);
+		ret = set_irqs(irq, set, set->data, message);
 	if (ret)
 		return ret;
 	return session_answer(session, message, NULL, 0);

@@ -19,7 +19,8 @@
  * @writable: bits that clients can write
  * @capability: the last one, 0 for none; @next: where another one has room
  * @extended, @next_extended: likewise
- * @express: the capability of PCI Express, 0 for none
+ * @express, @msi: the capabilities of PCI Express and MSI, 0 for none
+ * @msix: where MSI-X has its tables, if it has vectors
  * @asserted: the pin
  */
 struct user_pci {
@@ -29,6 +30,8 @@ struct user_pci {
 	unsigned int extended;
 	unsigned int next_extended;
 	unsigned int express;
+	unsigned int msi;
+	struct vfioext_user_msix msix;
 	bool asserted;
 	uint8_t bytes[PCI_CFG_SPACE_EXP_SIZE];
 	uint8_t first[PCI_CFG_SPACE_EXP_SIZE];
@@ -213,6 +216,9 @@ void vfioext_user_pci_set_intx(struct vfioext_user_device *device, bool asserted
 		pci->bytes[PCI_STATUS] |= PCI_STATUS_INTERRUPT;
 	else
 		pci->bytes[PCI_STATUS] &= (uint8_t)~PCI_STATUS_INTERRUPT;
+	/* What was held back by the mask has gone with its reason. */
+	if (!asserted)
+		irq_cancel(device, VFIO_PCI_INTX_IRQ_INDEX, 0);
 	signal_pin(device);
 }
 
@@ -227,6 +233,7 @@ void pci_reset(struct vfioext_user_device *device)
 	if (!device->pci)
 		return;
 	device->pci->asserted = false;
+	irq_cancel(device, VFIO_PCI_INTX_IRQ_INDEX, 0);
 	memcpy(device->pci->bytes, device->pci->first, sizeof(device->pci->bytes));
 }
 
@@ -251,28 +258,76 @@ static void put_bar(struct user_pci *pci, unsigned int bar, unsigned int flags, 
 	save(pci);
 }
 
-static bool is_upper_half(const struct user_pci *pci, unsigned int bar)
+/* Is there one, and of what kind? Those of 0 bytes are none. */
+static bool is_wide(const struct vfioext_user_device *device, unsigned int bar)
 {
-	uint8_t below = bar ? pci->bytes[PCI_BASE_ADDRESS_0 + 4 * (bar - 1)] : 0;
+	uint8_t low = device->pci->bytes[PCI_BASE_ADDRESS_0 + 4 * bar];
 
-	return !(below & PCI_BASE_ADDRESS_SPACE_IO) && below & PCI_BASE_ADDRESS_MEM_TYPE_64;
+	return device->regions[bar].public.size && !(low & PCI_BASE_ADDRESS_SPACE_IO) &&
+	       low & PCI_BASE_ADDRESS_MEM_TYPE_64;
+}
+
+static bool is_bar(unsigned int flags, uint64_t size)
+{
+	bool wide = flags & VFIOEXT_USER_BAR_64, ports = flags & VFIOEXT_USER_BAR_IO;
+
+	if (ports && flags != VFIOEXT_USER_BAR_IO)
+		return false;
+	return size >= (ports ? 4 : 16) && !(size & (size - 1)) && (wide || size <= 1u << 31);
+}
+
+/* A BAR of 64 bits takes two places. */
+static bool has_place(const struct vfioext_user_device *device, unsigned int bar, bool wide)
+{
+	if (bar >= PCI_STD_NUM_BARS || (bar && is_wide(device, bar - 1)))
+		return false;
+	return !wide || (bar + 1 < PCI_STD_NUM_BARS && !device->regions[bar + 1].public.size);
+}
+
+static bool is_within(uint64_t size, uint32_t offset, uint64_t part)
+{
+	return offset <= size && part <= size - offset;
+}
+
+/* The table of MSI-X, and the bits of what is pending. */
+static bool holds_msix(const struct vfioext_user_msix *msix, unsigned int bar, uint64_t size)
+{
+	uint64_t table = (uint64_t)msix->vectors * PCI_MSIX_ENTRY_SIZE;
+	uint64_t pba = (msix->vectors + 63ULL) / 64 * 8;
+
+	if (!msix->vectors)
+		return true;
+	return (msix->table_bar != bar || is_within(size, msix->table_offset, table)) &&
+	       (msix->pba_bar != bar || is_within(size, msix->pba_offset, pba));
+}
+
+static void drop_bar(struct user_pci *pci, unsigned int bar, bool wide)
+{
+	unsigned int at = PCI_BASE_ADDRESS_0 + 4 * bar, size = wide ? 8 : 4;
+
+	memset(pci->bytes + at, 0, size);
+	memset(pci->writable + at, 0, size);
+	save(pci);
 }
 
 int vfioext_user_pci_set_bar(struct vfioext_user_device *device, unsigned int bar,
 			     unsigned int flags, const struct vfioext_user_region *region)
 {
-	uint64_t size = region->size, min = flags & VFIOEXT_USER_BAR_IO ? 4 : 16;
-	bool wide = flags & VFIOEXT_USER_BAR_64;
+	uint64_t size = region->size;
+	bool was_wide;
 	int ret;
 
-	if (!device->pci || bar >= PCI_STD_NUM_BARS || is_upper_half(device->pci, bar) || (wide && bar == PCI_STD_NUM_BARS - 1) ||
-	    (flags & VFIOEXT_USER_BAR_IO && flags != VFIOEXT_USER_BAR_IO) || size < min ||
-	    size & (size - 1) || (!wide && size > 1u << 31))
+	if (!device->pci || !has_place(device, bar, size && flags & VFIOEXT_USER_BAR_64) ||
+	    (size ? !is_bar(flags, size) : flags != 0) ||
+	    !holds_msix(&device->pci->msix, bar, size))
 		return -EINVAL;
+	was_wide = is_wide(device, bar);
 	ret = vfioext_user_device_set_region(device, bar, region);
 	if (ret)
 		return ret;
-	put_bar(device->pci, bar, flags, size);
+	drop_bar(device->pci, bar, was_wide);
+	if (size)
+		put_bar(device->pci, bar, flags, size);
 	return 0;
 }
 
@@ -355,20 +410,20 @@ int vfioext_user_pci_add_msi(struct vfioext_user_device *device, unsigned int ve
 	at = vfioext_user_pci_add_capability(device, PCI_CAP_ID_MSI, data, writable, sizeof(data));
 	if (at < 0)
 		return at;
+	device->pci->msi = (unsigned int)at;
 	ret = vfioext_user_device_set_irq(device, VFIO_PCI_MSI_IRQ_INDEX, vectors,
 					  VFIO_IRQ_INFO_EVENTFD | VFIO_IRQ_INFO_NORESIZE);
 	return ret ? ret : at;
 }
 
-static bool is_in_bar(const struct vfioext_user_device *device, unsigned int bar, uint32_t offset,
-		      uint64_t size)
+static bool is_in_bars(const struct vfioext_user_device *device,
+		       const struct vfioext_user_msix *msix)
 {
-	uint64_t room;
-
-	if (bar >= PCI_STD_NUM_BARS || offset % 8)
+	if (msix->table_bar >= PCI_STD_NUM_BARS || msix->pba_bar >= PCI_STD_NUM_BARS ||
+	    msix->table_offset % 8 || msix->pba_offset % 8)
 		return false;
-	room = device->regions[bar].public.size;
-	return offset <= room && size <= room - offset;
+	return holds_msix(msix, msix->table_bar, device->regions[msix->table_bar].public.size) &&
+	       holds_msix(msix, msix->pba_bar, device->regions[msix->pba_bar].public.size);
 }
 
 int vfioext_user_pci_add_msix(struct vfioext_user_device *device,
@@ -378,9 +433,7 @@ int vfioext_user_pci_add_msix(struct vfioext_user_device *device,
 	unsigned int nr = msix->vectors;
 	int at, ret;
 
-	if (!nr || nr > PCI_MSIX_FLAGS_QSIZE + 1 ||
-	    !is_in_bar(device, msix->table_bar, msix->table_offset, (uint64_t)nr * PCI_MSIX_ENTRY_SIZE) ||
-	    !is_in_bar(device, msix->pba_bar, msix->pba_offset, (nr + 63ULL) / 64 * 8))
+	if (!nr || nr > PCI_MSIX_FLAGS_QSIZE + 1 || !is_in_bars(device, msix))
 		return -EINVAL;
 	put16(data, (uint16_t)(nr - 1));
 	put32(data + PCI_MSIX_TABLE - 2, msix->table_offset | msix->table_bar);
@@ -389,6 +442,7 @@ int vfioext_user_pci_add_msix(struct vfioext_user_device *device,
 	at = vfioext_user_pci_add_capability(device, PCI_CAP_ID_MSIX, data, writable, sizeof(data));
 	if (at < 0)
 		return at;
+	device->pci->msix = *msix;
 	ret = vfioext_user_device_set_irq(device, VFIO_PCI_MSIX_IRQ_INDEX, nr,
 					  VFIO_IRQ_INFO_EVENTFD | VFIO_IRQ_INFO_NORESIZE);
 	return ret ? ret : at;
@@ -415,6 +469,16 @@ static bool asks_for_reset(const struct vfioext_user_device *device, const uint8
 	       from[at - offset] & (PCI_EXP_DEVCTL_BCR_FLR >> 8);
 }
 
+/* No more vectors of MSI are enabled than there are. */
+static void clamp_msi(struct user_pci *pci)
+{
+	uint8_t *flags = pci->bytes + pci->msi + PCI_MSI_FLAGS;
+	uint8_t most = (*flags & PCI_MSI_FLAGS_QMASK) >> 1;
+
+	if (pci->msi && (*flags & PCI_MSI_FLAGS_QSIZE) >> 4 > most)
+		*flags = (uint8_t)((*flags & ~PCI_MSI_FLAGS_QSIZE) | most << 4);
+}
+
 int pci_access(struct vfioext_user_device *device, unsigned int region, void *buffer,
 	       size_t count, uint64_t offset, bool write)
 {
@@ -435,11 +499,12 @@ int pci_access(struct vfioext_user_device *device, unsigned int region, void *bu
 
 		*at = (uint8_t)((*at & ~mask) | (from[i] & mask));
 	}
+	clamp_msi(pci);
 	if (command & ~vfioext_user_pci_read(device, PCI_COMMAND, 2) & PCI_COMMAND_INTX_DISABLE)
 		signal_pin(device);
 	if (asks_for_reset(device, from, count, offset))
 		return function_reset(device) ? -EIO : 1;
-	if (device->ops->config_written && count)
+	if (device->ops->config_written)
 		device->ops->config_written(device, (unsigned int)offset, (unsigned int)count);
 	return 1;
 }

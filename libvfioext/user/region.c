@@ -192,8 +192,8 @@ static void put_capabilities(const struct vfioext_user_region *region, uint8_t *
 }
 
 /*
- * A client that has no room for all of it gets the fixed part, and asks again; the
- * descriptor goes along with the whole.
+ * A client that has no room for all of it gets the fixed part, which then says nothing of
+ * capabilities, and asks again. That the region can be mapped is said along with its file alone.
  */
 int command_region_info(struct session *session, struct message *message)
 {
@@ -201,9 +201,9 @@ int command_region_info(struct session *session, struct message *message)
 	const struct vfioext_user_region *region;
 	const struct user_region *own;
 	struct vfio_region_info info;
-	size_t capabilities;
+	size_t capabilities, size;
 	uint8_t *body;
-	bool whole;
+	bool mapped;
 
 	if (message->size < sizeof(info))
 		return -EINVAL;
@@ -213,42 +213,70 @@ int command_region_info(struct session *session, struct message *message)
 	own = &device->regions[info.index];
 	region = &own->public;
 	capabilities = region->size ? sparse_size(region) + type_size(region) : 0;
-	whole = info.argsz >= sizeof(info) + capabilities;
-	info.argsz = (uint32_t)(sizeof(info) + capabilities);
+	size = sizeof(info) + capabilities;
+	if (info.argsz < size)
+		capabilities = 0;
+	mapped = region->flags & VFIOEXT_REGION_MMAP && session->peer.max_msg_fds;
+	info.argsz = (uint32_t)size;
 	/* They are the kernel's. */
-	info.flags = region->flags | (capabilities ? VFIO_REGION_INFO_FLAG_CAPS : 0);
-	/* QEMU wants to know where they are also when they are not there. */
+	info.flags = region->flags & ~(mapped ? 0 : VFIOEXT_REGION_MMAP);
+	info.flags |= capabilities ? VFIO_REGION_INFO_FLAG_CAPS : 0;
 	info.cap_offset = capabilities ? sizeof(info) : 0;
 	info.size = region->size;
-	info.offset = region->flags & VFIOEXT_REGION_MMAP ? region->offset : 0;
-	body = session_reply(session, message, sizeof(info) + (whole ? capabilities : 0));
+	info.offset = mapped ? region->offset : 0;
+	body = session_reply(session, message, sizeof(info) + capabilities);
 	if (!body)
 		return -ENOMEM;
 	memcpy(body, &info, sizeof(info));
-	if (whole && capabilities)
+	if (capabilities)
 		put_capabilities(region, body);
-	if (whole && region->flags & VFIOEXT_REGION_MMAP && session->peer.max_msg_fds)
+	if (mapped)
 		session_reply_fds(session, own->file >= 0 ? &own->file : &region->fd, 1);
 	return 0;
 }
 
-static size_t find_fd(const int *fds, size_t nr, int fd)
+/* The files of a list, each once. Return: how many. */
+static size_t find_files(const struct user_region *region, int files[IO_FDS_MAX],
+			 uint32_t indexes[IO_FDS_MAX])
 {
-	size_t i;
+	size_t i, nr = 0;
+	uint32_t at;
 
-	for (i = 0; i < nr && fds[i] != fd;)
-		i++;
-	return i;
+	for (i = 0; i < region->nr_io_fds; i++) {
+		for (at = 0; at < nr && files[at] != region->io_fds[i].fd;)
+			at++;
+		if (at == nr)
+			files[nr++] = region->io_fds[i].fd;
+		indexes[i] = at;
+	}
+	return nr;
 }
 
+static void put_sub_regions(const struct user_region *region, const uint32_t *indexes, uint8_t *at)
+{
+	struct vfio_user_sub_region sub = { 0 };
+	size_t i;
+
+	for (i = 0; i < region->nr_io_fds; i++, at += sizeof(sub)) {
+		sub.offset = region->io_fds[i].offset;
+		sub.size = region->io_fds[i].size;
+		sub.fd_index = indexes[i];
+		sub.type = region->io_fds[i].type;
+		sub.flags = region->io_fds[i].flags;
+		sub.datamatch = region->io_fds[i].datamatch;
+		memcpy(at, &sub, sizeof(sub));
+	}
+}
+
+/* To whoever takes fewer files than there are nothing of the list is of use. */
 int command_region_io_fds(struct session *session, struct message *message)
 {
 	struct vfioext_user_device *device = session->device;
-	struct vfio_user_sub_region sub = { 0 };
+	uint32_t indexes[IO_FDS_MAX];
 	struct vfio_user_io_fds info;
 	const struct user_region *region;
-	int fds[IO_FDS_MAX] = { 0 };
-	size_t i, size, nr_fds = 0;
+	int files[IO_FDS_MAX];
+	size_t size, nr_files;
 	uint8_t *body;
 	bool whole;
 
@@ -259,27 +287,22 @@ int command_region_io_fds(struct session *session, struct message *message)
 	    info.index >= device->nr_regions)
 		return -EINVAL;
 	region = &device->regions[info.index];
-	size = sizeof(info) + region->nr_io_fds * sizeof(sub);
-	whole = info.argsz >= size && region->nr_io_fds <= session->peer.max_msg_fds;
+	nr_files = find_files(region, files, indexes);
+	if (nr_files > session->peer.max_msg_fds)
+		return -EMFILE;
+	size = sizeof(info) + region->nr_io_fds * sizeof(struct vfio_user_sub_region);
+	whole = info.argsz >= size;
 	info.argsz = (uint32_t)size;
 	info.count = (uint32_t)region->nr_io_fds;
 	body = session_reply(session, message, whole ? size : sizeof(info));
 	if (!body)
 		return -ENOMEM;
 	memcpy(body, &info, sizeof(info));
-	for (i = 0; whole && i < region->nr_io_fds; i++) {
-		sub.offset = region->io_fds[i].offset;
-		sub.size = region->io_fds[i].size;
-		sub.fd_index = (uint32_t)find_fd(fds, nr_fds, region->io_fds[i].fd);
-		if (sub.fd_index == nr_fds)
-			fds[nr_fds++] = region->io_fds[i].fd;
-		sub.type = region->io_fds[i].type;
-		sub.flags = region->io_fds[i].flags;
-		sub.datamatch = region->io_fds[i].datamatch;
-		memcpy(body + sizeof(info) + i * sizeof(sub), &sub, sizeof(sub));
-	}
-	session_reply_fds(session, fds, nr_fds);
-	return 0;
+	if (!whole)
+		return 0;
+	put_sub_regions(region, indexes, body + sizeof(info));
+	/* The device may close them, and offer others, before they are sent. */
+	return session_give_copies(session, files, nr_files);
 }
 
 static int access_region(struct vfioext_user_device *device, unsigned int index, void *buffer,
@@ -298,6 +321,9 @@ static int access_region(struct vfioext_user_device *device, unsigned int index,
 		return -EINVAL;
 	if (!(region->flags & flag))
 		return -EPERM;
+	/* No device need be prepared for it. */
+	if (!count)
+		return 0;
 	ret = pci_access(device, index, buffer, count, offset, write);
 	if (ret)
 		return ret < 0 ? ret : 0;
@@ -355,6 +381,9 @@ int command_write_multi(struct session *session, struct message *message)
 	uint64_t nr, done;
 	int ret = 0;
 
+	/* To a client that did not ask for it there is no such command. */
+	if (!session->peer.write_multiple)
+		return -ENOSYS;
 	if (message->size < sizeof(nr))
 		return -EINVAL;
 	memcpy(&nr, message->body, sizeof(nr));

@@ -19,7 +19,7 @@
 /* Each limit that a client is beyond is told of so often. */
 #define LIMIT_LOG_MS 10000
 
-static void log_line(const struct vfioext_user_device *device, const char *format, va_list args)
+static void log_line(struct vfioext_user_device *device, const char *format, va_list args)
 {
 	const struct vfioext_user *server = device->server;
 	char text[PATH_MAX + 256];
@@ -30,10 +30,11 @@ static void log_line(const struct vfioext_user_device *device, const char *forma
 	size = device->listener.path[0] ?
 	       (size_t)snprintf(text, sizeof(text), "%s: ", device->listener.path) : 0;
 	vsnprintf(text + size, sizeof(text) - size, format, args);
-	server->log(text, server->data);
+	if (log_limit_pass(&device->limit, text, sizeof(text)))
+		server->log(text, server->data);
 }
 
-void device_log(const struct vfioext_user_device *device, const char *format, ...)
+void device_log(struct vfioext_user_device *device, const char *format, ...)
 {
 	va_list args;
 
@@ -76,6 +77,7 @@ int server_watch(const struct vfioext_user *server, int fd, uint32_t events,
 static void on_wake(struct source *source, uint32_t events)
 {
 	struct vfioext_user *server = (struct vfioext_user *)source;
+	struct session *session, *other;
 	struct vfioext_user_device *device;
 	eventfd_t count;
 
@@ -84,6 +86,11 @@ static void on_wake(struct source *source, uint32_t events)
 	for (device = server->devices; device; device = server->next) {
 		/* A callback may free any other. */
 		server->next = device->next;
+		for (session = device->waiting; session; session = other) {
+			other = session->next;
+			if (session->doomed)
+				session_free(session);
+		}
 		if (device->session)
 			session_resume(device->session);
 	}

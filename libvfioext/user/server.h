@@ -8,7 +8,9 @@
 #include <vfioext/user.h>
 
 #include "../listener.h"
+#include "../log_limit.h"
 #include "channel.h"
+#include "deadline.h"
 #include "memory.h"
 #include "version.h"
 
@@ -22,14 +24,19 @@
 #define RECEIVES_MAX 32
 
 /*
- * How long a client may take to say which version it speaks; and how long memory that it
- * unmaps may be in use for what it does not answer, as QEMU waits for 5 s and gives up.
+ * How long a client may take to say which version it speaks, and to end a message that it has
+ * begun; and how long memory that it unmaps may be in use for what it does not answer, as QEMU
+ * waits for 5 s and gives up.
  */
 #define VERSION_MS 5000
+#define MESSAGE_MS 10000
 #define UNMAP_MS 2000
 
-/* Clients that are told that another one is there. */
-#define REFUSED_MAX 16
+/* How long it may take to answer, unless the device says otherwise. */
+#define DMA_MS 30000
+
+/* So many may be connected who said nothing yet. */
+#define WAITING_MAX 16
 
 /* What the epoll of a server tells of; the first member of what it belongs to. */
 struct source {
@@ -81,16 +88,27 @@ struct user_region {
 
 enum masked { UNMASKED, MASKED, AUTOMASKED };
 
+/* Among the users of a vector: whoever of them leaves last closes what was retired. */
+#define VECTOR_RETIRED 0x80000000u
+#define VECTOR_CLOSING 0x40000000u
+
 /*
- * A vector.
- * @fd: what is signaled, -1 if nothing ever was. The number stays, so that no lock is
- *	needed: when the client takes its eventfd away the number stands for another.
+ * A vector. Threads signal it without a lock, and so its descriptor is not closed before all
+ * those have left that may have seen it.
+ * @fd: what is signaled, -1 for nothing. When the client gives another eventfd the number stays,
+ *	and stands for that one.
+ * @pinned: somebody was given the number, and it stays for good
+ * @users: threads that may be about to signal it, and VECTOR_RETIRED, VECTOR_CLOSING
+ * @retired: what the last of them is to close
  * @listened: the client gave an eventfd
  * @careful: to write to it may wait
  * @masked: enum masked; what masked itself is unmasked if nobody was told
  */
 struct vector {
 	atomic_int fd;
+	atomic_bool pinned;
+	atomic_uint users;
+	int retired;
 	atomic_bool listened;
 	atomic_bool careful;
 	atomic_int masked;
@@ -115,8 +133,11 @@ struct user_pci;
 /*
  * @listener: where it is served; its fd is -1 if it is not
  * @uids: the only users who are served, @nr_uids of them; none for all who can connect
- * @session: the client's, or NULL
- * @refused: sessions of others, which only hear that
+ * @session: the client's, which we agreed with on a version, or NULL
+ * @waiting: of those who are connected and said nothing yet, in the order they came in;
+ *	@nr_waiting of them
+ * @limit: of what is logged
+ * @dma_ms: how long the client may take to answer, 0: for ever
  * @freed: vfioext_user_device_free() was called; what is left is @memory, while it is in use
  * @closer: for descriptors of its clients
  * @limits_told: when a limit was last told of
@@ -133,8 +154,10 @@ struct vfioext_user_device {
 	uid_t *uids;
 	size_t nr_uids;
 	struct session *session;
-	struct session *refused;
-	unsigned int nr_refused;
+	struct session *waiting;
+	unsigned int nr_waiting;
+	struct log_limit limit;
+	unsigned int dma_ms;
 	bool freed;
 	unsigned int nr_regions;
 	struct user_region regions[VFIOEXT_USER_REGIONS_MAX];
@@ -153,7 +176,8 @@ struct transfer;
  * @channel: its connection
  * @events: what the epoll waits for on it
  * @twin: the second one, which transfers go over; its fd is -1 if there is none
- * @timer: what is expected of it, or of the device, has taken too long
+ * @timer: what is expected of it, or of the device, has taken too long; @within: the place in
+ *	the stream of the message whose end is
  * @trusted: it runs as our user, or as root, and has other means to stop us
  * @agreed: on a version
  * @peer: what it said of itself
@@ -173,11 +197,11 @@ struct session {
 	struct timer {
 		struct source source;
 		struct session *session;
-		int fd;
+		struct deadlines deadlines;
+		uint64_t within;
 	} timer;
 	struct vfioext_user_device *device;
 	struct session *next;
-	bool refused;
 	bool trusted;
 	bool agreed;
 	bool doomed;
@@ -192,8 +216,8 @@ struct session {
 };
 
 /* server.c */
-/* A line on what happened to a device, which its path begins if it has one. */
-void device_log(const struct vfioext_user_device *device, const char *format, ...)
+/* A line on what happened to a device, which its path begins if it has one. See log_limit.h. */
+void device_log(struct vfioext_user_device *device, const char *format, ...)
 	__attribute__((format(printf, 2, 3)));
 /* The same for a limit that the client is beyond, now and then. */
 void device_log_limit(struct vfioext_user_device *device, enum limit limit, const char *format, ...)
@@ -207,8 +231,11 @@ void server_forget(struct vfioext_user *server, int fd, struct source *source);
 /* device.c: free what is left of a device that was freed, whose memory nobody uses any longer. */
 void device_end(struct vfioext_user_device *device);
 
+/* device.c: drop the client if it has gone, and that was not found out yet. */
+void device_look_after(struct vfioext_user_device *device);
+
 /* session.c: Return: 0, or an error, and then the descriptor is the caller's. */
-int session_new(struct vfioext_user_device *device, int fd, bool refused);
+int session_new(struct vfioext_user_device *device, int fd);
 void session_free(struct session *session);
 /* Something was answered later, or can be. */
 void session_resume(struct session *session);
@@ -218,6 +245,8 @@ void *session_reply(struct session *session, const struct message *message, size
 int session_answer(struct session *session, const struct message *message, const void *data,
 		   size_t size);
 void session_reply_fds(struct session *session, const int *fds, size_t nr);
+/* With copies of these. Return: 0, or an error. */
+int session_give_copies(struct session *session, const int *fds, size_t nr);
 
 /* Send what there is on the second socket. */
 void twin_flush(struct session *session);
@@ -244,7 +273,8 @@ int command_migration_write(struct session *session, struct message *message);
  */
 int dma_unmap_range(struct vfioext_user_device *device, uint64_t first, uint64_t last);
 
-/* interrupt.c */
+/* interrupt.c: what was triggered while it was masked is not to come any longer. */
+void irq_cancel(struct vfioext_user_device *device, unsigned int irq, unsigned int vector);
 void irqs_detach(struct vfioext_user_device *device);
 void user_irqs_free(struct vfioext_user_device *device);
 
@@ -260,6 +290,8 @@ void transfers_send(struct session *session);
 void transfers_fail(struct session *session, int error);
 /* They are not waited for any longer; answers may still come. */
 void transfers_abandon(struct session *session, int error);
+/* Those whose time is over. */
+void transfers_expire(struct session *session, uint64_t now_ms);
 /* Return: 0, or -EPROTO if it answers nothing that was asked. */
 int transfer_answer(struct session *session, const struct message *message);
 

@@ -4,10 +4,14 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <sys/timerfd.h>
 #include <unistd.h>
 
+#include "../share_message.h"
 #include "server.h"
+
+/* The largest VERSION. Until then nobody is to make us keep more. */
+#define HELLO_MAX (sizeof(struct vfio_user_header) + sizeof(struct vfio_user_version) + \
+		   VERSION_JSON_MAX)
 
 typedef int (*command_fn)(struct session *session, struct message *message);
 
@@ -16,14 +20,10 @@ static struct session *session_of_twin(struct source *source)
 	return ((struct twin *)source)->session;
 }
 
-/* 0: nothing is expected. */
-static void set_timer(struct session *session, unsigned int ms)
+/* 0: it is waited for no longer. */
+static void set_deadline(struct session *session, enum wait what, unsigned int ms)
 {
-	struct itimerspec when = {
-		.it_value = { .tv_sec = ms / 1000, .tv_nsec = ms % 1000 * 1000000L },
-	};
-
-	timerfd_settime(session->timer.fd, 0, &when, NULL);
+	deadlines_set(&session->timer.deadlines, what, ms ? share_now_ms() + ms : 0);
 }
 
 /* Input is of use only if something can be done with it; answers can while commands wait. */
@@ -95,6 +95,11 @@ void session_reply_fds(struct session *session, const int *fds, size_t nr)
 	channel_put_fds(&session->channel, fds, nr);
 }
 
+int session_give_copies(struct session *session, const int *fds, size_t nr)
+{
+	return channel_put_copies(&session->channel, fds, nr);
+}
+
 /* The second socket: what we keep of it, and what the client gets. */
 static int make_twin(struct session *session, int *theirs)
 {
@@ -120,7 +125,8 @@ static char *format_ours(const struct session *session, bool twin)
 		.max_msg_fds = CHANNEL_FDS,
 		.max_data_xfer_size = CHANNEL_DATA_MAX,
 		.max_dma_maps = session->device->memory.files.limits.max_maps,
-		.pgsizes = USER_PAGE,
+		/* A piece of a file is mapped in units of these. */
+		.pgsizes = (uint64_t)sysconf(_SC_PAGESIZE),
 		.write_multiple = session->peer.write_multiple,
 		.twin_socket = twin,
 		.twin_index = 0,
@@ -161,14 +167,40 @@ static int answer_version(struct session *session, const struct message *message
 	return body ? 0 : -ENOMEM;
 }
 
+/* One that did not agree on a version is not on the list of those who are to do so. */
+static void unlink_waiting(struct session *session)
+{
+	struct session **at = &session->device->waiting;
+
+	while (*at != session)
+		at = &(*at)->next;
+	*at = session->next;
+	session->next = NULL;
+	session->device->nr_waiting--;
+}
+
+/* The device is its own now. */
+static void take_device(struct session *session)
+{
+	struct vfioext_user_device *device = session->device;
+
+	unlink_waiting(session);
+	session->agreed = true;
+	session->channel.in_max = CHANNEL_MESSAGE_MAX;
+	device->session = session;
+	set_deadline(session, WAIT_VERSION, 0);
+	device_log(device, "a client is attached");
+	if (device->ops->attached)
+		device->ops->attached(device);
+}
+
+/* The first who says what it speaks gets the device: who says nothing keeps nobody away. */
 static int command_version(struct session *session, struct message *message)
 {
 	struct vfioext_user_device *device = session->device;
 	struct vfio_user_version version;
 	int ret;
 
-	if (session->refused)
-		return -EBUSY;
 	if (session->agreed || message->size < sizeof(version))
 		return -EINVAL;
 	memcpy(&version, message->body, sizeof(version));
@@ -176,16 +208,16 @@ static int command_version(struct session *session, struct message *message)
 		return -EINVAL;
 	ret = capabilities_parse(&session->peer, message->body + sizeof(version),
 				 message->size - sizeof(version));
-	if (!ret)
-		ret = answer_version(session, message);
 	if (ret)
 		return ret;
-	session->agreed = true;
-	set_timer(session, 0);
-	device_log(device, "a client is attached");
-	if (device->ops->attached)
-		device->ops->attached(device);
-	return 0;
+	if (device->session)
+		device_look_after(device);
+	if (device->session)
+		return -EBUSY;
+	ret = answer_version(session, message);
+	if (!ret)
+		take_device(session);
+	return ret;
 }
 
 static int command_reset(struct session *session, struct message *message)
@@ -251,7 +283,7 @@ static void handle_command(struct session *session, struct message *message)
 	if (ret == -EINPROGRESS) {
 		session->is_deferred = true;
 		session->deferred = message->header;
-		set_timer(session, UNMAP_MS);
+		set_deadline(session, WAIT_UNMAP, UNMAP_MS);
 		return;
 	}
 	if (ret || wants_no_reply(&message->header))
@@ -261,7 +293,9 @@ static void handle_command(struct session *session, struct message *message)
 		session->doomed = true;
 	if (session->agreed)
 		return;
-	if (!session->refused)
+	if (ret == -EBUSY)
+		device_log(device, "a client is refused: another is attached");
+	else
 		device_log(device, "a client did not agree on a version: %s", strerror(-ret));
 	session->doomed = true;
 }
@@ -309,6 +343,13 @@ static void run_answers(struct session *session)
 	}
 }
 
+/* No VERSION is as large as that. */
+static void refuse_size(struct session *session, const struct message *message)
+{
+	device_log(session->device, "a client did not agree on a version: its message is too long");
+	channel_answer_error(&session->channel, &message->header, -EINVAL);
+}
+
 /*
  * What was received, as far as answers go out. If there is more than a client's turn
  * allows, the rest has to wait until others have had theirs.
@@ -335,6 +376,8 @@ static void run_messages(struct session *session)
 	}
 	if (session->is_deferred)
 		run_answers(session);
+	if (ret == -EMSGSIZE)
+		refuse_size(session, &message);
 	if (ret < 0)
 		session->doomed = true;
 }
@@ -346,6 +389,26 @@ static void session_drop(struct session *session)
 	if (session->agreed)
 		device_log(device, "the client has gone");
 	session_free(session);
+}
+
+/*
+ * Who has begun a message is to end it; but for as long as nothing of it is taken we are whom
+ * it waits for.
+ */
+static void watch_message(struct session *session)
+{
+	struct channel *channel = &session->channel;
+	struct timer *timer = &session->timer;
+
+	if (!session->agreed)
+		return;
+	if (session->is_deferred || channel_is_clogged(channel) || !channel_is_within(channel) ||
+	    channel_has_message(channel)) {
+		set_deadline(session, WAIT_MESSAGE, 0);
+	} else if (!timer->deadlines.at_ms[WAIT_MESSAGE] || timer->within != channel->in_position) {
+		timer->within = channel->in_position;
+		set_deadline(session, WAIT_MESSAGE, MESSAGE_MS);
+	}
 }
 
 /* All that was to be said is sent, if it can be, also to one that is dropped then. */
@@ -363,6 +426,8 @@ static void finish(struct session *session)
 		update_events(session);
 	if (session->doomed)
 		session_drop(session);
+	else
+		watch_message(session);
 }
 
 /* What was asked for is done: nobody uses the memory any longer. */
@@ -371,7 +436,7 @@ static void answer_deferred(struct session *session)
 	const struct message command = { .header = session->deferred };
 
 	session->is_deferred = false;
-	set_timer(session, 0);
+	set_deadline(session, WAIT_UNMAP, 0);
 	if (!wants_no_reply(&command.header) &&
 	    session_answer(session, &command, &session->deferred_unmap,
 			   sizeof(session->deferred_unmap)))
@@ -387,7 +452,7 @@ void session_resume(struct session *session)
 	finish(session);
 }
 
-static bool may_receive(const struct session *session)
+static bool may_receive(struct session *session)
 {
 	return session->is_deferred ? channel_has_room(&session->channel) :
 				      !channel_has_message(&session->channel);
@@ -456,23 +521,37 @@ static void on_twin(struct source *source, uint32_t events)
  * A client that waits for its memory to be unmapped may answer nothing until then, as QEMU,
  * and what the device waits for be such an answer.
  */
+static void unmap_is_late(struct session *session)
+{
+	if (!session->is_deferred)
+		return;
+	device_log(session->device, "memory that the client unmaps is still in use");
+	set_deadline(session, WAIT_UNMAP, UNMAP_MS);
+	transfers_abandon(session, -ETIMEDOUT);
+}
+
+static void doom(struct session *session, const char *what, unsigned int ms)
+{
+	device_log(session->device, "a client %s for %u s", what, ms / 1000);
+	session->doomed = true;
+}
+
 static void on_timer(struct source *source, uint32_t events)
 {
 	struct session *session = ((struct timer *)source)->session;
-	uint64_t times;
+	struct deadlines *deadlines = &session->timer.deadlines;
+	uint64_t now = share_now_ms();
 
 	(void)events;
-	/* It may have been set anew, or stopped, by what came before in the same turn. */
-	if (read(session->timer.fd, &times, sizeof(times)) != sizeof(times))
-		return;
-	set_timer(session, UNMAP_MS);
-	if (!session->agreed) {
-		device_log(session->device, "a client said nothing for %u s", VERSION_MS / 1000);
-		session->doomed = true;
-	} else {
-		device_log(session->device, "memory that the client unmaps is still in use");
-		transfers_abandon(session, -ETIMEDOUT);
-	}
+	if (deadlines_is_over(deadlines, WAIT_VERSION, now))
+		doom(session, "said nothing", VERSION_MS);
+	if (deadlines_is_over(deadlines, WAIT_MESSAGE, now))
+		doom(session, "was in the middle of a message", MESSAGE_MS);
+	if (deadlines_is_over(deadlines, WAIT_UNMAP, now))
+		unmap_is_late(session);
+	if (deadlines_is_over(deadlines, WAIT_DMA, now))
+		transfers_expire(session, now);
+	deadlines_go_on(deadlines);
 	finish(session);
 }
 
@@ -489,18 +568,20 @@ static bool is_trusted(int fd)
 static int open_files(struct session *session, int fd)
 {
 	struct vfioext_user *server = session->device->server;
+	struct timer *timer = &session->timer;
 	int ret;
 
-	session->timer.fd = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
-	if (session->timer.fd < 0)
-		return -errno;
-	set_timer(session, VERSION_MS);
-	ret = server_watch(server, session->timer.fd, EPOLLIN, &session->timer.source);
+	ret = deadlines_open(&timer->deadlines);
+	if (ret)
+		return ret;
+	set_deadline(session, WAIT_VERSION, VERSION_MS);
+	ret = server_watch(server, timer->deadlines.fd, EPOLLIN, &timer->source);
 	if (ret)
 		goto err_timer;
 	ret = channel_open(&session->channel, fd, session->device->closer);
 	if (ret)
 		goto err_timer;
+	session->channel.in_max = HELLO_MAX;
 	session->events = EPOLLIN;
 	ret = server_watch(server, fd, EPOLLIN, &session->source);
 	if (ret)
@@ -511,11 +592,21 @@ err_channel:
 	session->channel.fd = -1;
 	channel_close(&session->channel);
 err_timer:
-	close(session->timer.fd);
+	deadlines_close(&timer->deadlines);
 	return ret;
 }
 
-int session_new(struct vfioext_user_device *device, int fd, bool refused)
+static void link_waiting(struct session *session)
+{
+	struct session **at = &session->device->waiting;
+
+	while (*at)
+		at = &(*at)->next;
+	*at = session;
+	session->device->nr_waiting++;
+}
+
+int session_new(struct vfioext_user_device *device, int fd)
 {
 	struct session *session = calloc(1, sizeof(*session));
 	int ret;
@@ -529,7 +620,6 @@ int session_new(struct vfioext_user_device *device, int fd, bool refused)
 	session->twin.session = session;
 	session->twin.channel.fd = -1;
 	session->device = device;
-	session->refused = refused;
 	session->trusted = is_trusted(fd);
 	capabilities_init(&session->peer);
 	ret = open_files(session, fd);
@@ -537,24 +627,8 @@ int session_new(struct vfioext_user_device *device, int fd, bool refused)
 		free(session);
 		return ret;
 	}
-	if (refused) {
-		session->next = device->refused;
-		device->refused = session;
-		device->nr_refused++;
-	} else {
-		device->session = session;
-	}
+	link_waiting(session);
 	return 0;
-}
-
-static void unlink_refused(struct session *session)
-{
-	struct session **at = &session->device->refused;
-
-	while (*at != session)
-		at = &(*at)->next;
-	*at = session->next;
-	session->device->nr_refused--;
 }
 
 /* Of the device all goes that is the client's. */
@@ -564,7 +638,7 @@ static void detach(struct session *session)
 
 	device->session = NULL;
 	transfers_fail(session, -ENOTCONN);
-	if (session->agreed && device->ops->detached)
+	if (device->ops->detached)
 		device->ops->detached(device);
 	dma_unmap_range(device, 0, UINT64_MAX);
 	irqs_detach(device);
@@ -576,12 +650,12 @@ void session_free(struct session *session)
 
 	server_forget(server, session->channel.fd, &session->source);
 	server_forget(server, session->twin.channel.fd, &session->twin.source);
-	server_forget(server, session->timer.fd, &session->timer.source);
-	close(session->timer.fd);
-	if (session->refused)
-		unlink_refused(session);
-	else
+	server_forget(server, session->timer.deadlines.fd, &session->timer.source);
+	deadlines_close(&session->timer.deadlines);
+	if (session->agreed)
 		detach(session);
+	else
+		unlink_waiting(session);
 	channel_close(&session->twin.channel);
 	channel_close(&session->channel);
 	free(session);

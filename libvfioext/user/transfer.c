@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "../share_message.h"
 #include "server.h"
 #include "transfer.h"
 
@@ -19,6 +20,7 @@
  * @done: NULL if it was called; @buffer is nobody's then
  * @buffer: where its bytes are
  * @id, @asked: of the message that was sent
+ * @until_ms: when the client must have answered, 0: whenever it likes
  */
 struct transfer {
 	struct transfer *next;
@@ -27,6 +29,7 @@ struct transfer {
 	uint8_t *buffer;
 	bool write;
 	uint16_t id;
+	uint64_t until_ms;
 	uint64_t asked;
 	uint64_t offset;
 	size_t at;
@@ -58,13 +61,25 @@ static void append(struct transfer **list, struct transfer *transfer)
 	*list = transfer;
 }
 
+/* The first of them is the first to be over, and the timer is set for it. */
+static void set_time(struct session *session, struct transfer *transfer)
+{
+	struct deadlines *deadlines = &session->timer.deadlines;
+
+	if (!session->device->dma_ms)
+		return;
+	transfer->until_ms = share_now_ms() + session->device->dma_ms;
+	if (!deadlines->at_ms[WAIT_DMA] || transfer->until_ms < deadlines->at_ms[WAIT_DMA])
+		deadlines_set(deadlines, WAIT_DMA, transfer->until_ms);
+}
+
 int transfer_start(struct vfioext_user_device *device, const struct vfioext_user_sg *list,
 		   size_t nr, uint8_t *buffer, bool write, vfioext_user_dma_fn done, void *data)
 {
 	struct session *session = device->session;
 	struct transfer *transfer;
 
-	if (!session || !session->agreed)
+	if (!session)
 		return -ENOTCONN;
 	if (!session->peer.max_data_xfer_size)
 		return -EREMOTE;
@@ -77,6 +92,7 @@ int transfer_start(struct vfioext_user_device *device, const struct vfioext_user
 	transfer->write = write;
 	transfer->nr = nr;
 	memcpy(transfer->list, list, nr * sizeof(*list));
+	set_time(session, transfer);
 	append(&session->queued, transfer);
 	server_wake(device->server);
 	return -EINPROGRESS;
@@ -120,6 +136,7 @@ static int ask(struct session *session, struct transfer *transfer)
 		memcpy(body + sizeof(access), transfer->buffer, data);
 	transfer->id = header.id;
 	transfer->asked = access.count;
+	set_time(session, transfer);
 	return 0;
 }
 
@@ -208,6 +225,52 @@ void transfers_abandon(struct session *session, int error)
 		queued = transfer->next;
 		finish(session->device, transfer, error);
 	}
+}
+
+static bool is_late(const struct transfer *transfer, uint64_t now_ms)
+{
+	return transfer->done && transfer->until_ms && transfer->until_ms <= now_ms;
+}
+
+/* Those whose message is on its way stay until it is answered, for nobody. */
+static bool expire_one(struct session *session, uint64_t now_ms)
+{
+	struct transfer *transfer, **at;
+
+	for (transfer = session->sent; transfer; transfer = transfer->next) {
+		if (is_late(transfer, now_ms)) {
+			tell(session->device, transfer, -ETIMEDOUT);
+			return true;
+		}
+	}
+	for (at = &session->queued; (transfer = *at) != NULL; at = &transfer->next) {
+		if (is_late(transfer, now_ms)) {
+			*at = transfer->next;
+			finish(session->device, transfer, -ETIMEDOUT);
+			return true;
+		}
+	}
+	return false;
+}
+
+static uint64_t first_of(const struct transfer *transfer, uint64_t first_ms)
+{
+	for (; transfer; transfer = transfer->next)
+		if (transfer->done && transfer->until_ms &&
+		    (!first_ms || transfer->until_ms < first_ms))
+			first_ms = transfer->until_ms;
+	return first_ms;
+}
+
+/* Whoever is told may begin others, and the lists are looked through anew. */
+void transfers_expire(struct session *session, uint64_t now_ms)
+{
+	uint64_t next;
+
+	while (expire_one(session, now_ms))
+		;
+	next = first_of(session->queued, first_of(session->sent, 0));
+	deadlines_set(&session->timer.deadlines, WAIT_DMA, next);
 }
 
 static struct transfer *take_sent(struct session *session, const struct vfio_user_header *header)

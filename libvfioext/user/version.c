@@ -10,6 +10,9 @@
 #define MAPS_DEFAULT 65535
 #define PAGE_DEFAULT 4096
 
+/* The parser calls itself for each level, and the caller's stack may be small. */
+#define LEVELS_MAX 16
+
 void capabilities_init(struct capabilities *capabilities)
 {
 	*capabilities = (struct capabilities){
@@ -21,16 +24,28 @@ void capabilities_init(struct capabilities *capabilities)
 	};
 }
 
-/* What is not there stays as it is. */
+/*
+ * What is not there stays as it is. All numbers were read as reals, which hold each that counts
+ * something here, and masks of page sizes, too: 53 bits reach from 2^63 down to 2^11. What is
+ * larger than 64 bits is as good as the largest.
+ */
 static int take_number(const json_t *object, const char *name, uint64_t *value)
 {
 	const json_t *number = json_object_get(object, name);
+	double real = json_real_value(number);
 
 	if (!number)
 		return 0;
-	if (!json_is_integer(number) || json_integer_value(number) < 0)
+	if (!json_is_real(number) || real < 0)
 		return -EINVAL;
-	*value = (uint64_t)json_integer_value(number);
+	if (real >= 0x1p64) {
+		*value = UINT64_MAX;
+		return 0;
+	}
+	/* There is no half a descriptor. */
+	if ((double)(uint64_t)real != real)
+		return -EINVAL;
+	*value = (uint64_t)real;
 	return 0;
 }
 
@@ -73,6 +88,27 @@ static int take_capabilities(const json_t *object, struct capabilities *capabili
 	return take_twin(json_object_get(object, "twin_socket"), capabilities);
 }
 
+/* Brackets within strings are none. */
+static bool is_too_deep(const char *json, size_t length)
+{
+	bool string = false;
+	size_t i, levels = 0;
+
+	for (i = 0; i < length; i++) {
+		if (string && json[i] == '\\')
+			i++;
+		else if (json[i] == '"')
+			string = !string;
+		else if (!string && (json[i] == '{' || json[i] == '['))
+			levels++;
+		else if (!string && levels && (json[i] == '}' || json[i] == ']'))
+			levels--;
+		if (levels > LEVELS_MAX)
+			return true;
+	}
+	return false;
+}
+
 int capabilities_parse(struct capabilities *capabilities, const void *json, size_t size)
 {
 	size_t length = strnlen(json, size);
@@ -82,9 +118,9 @@ int capabilities_parse(struct capabilities *capabilities, const void *json, size
 	if (!size)
 		return 0;
 	/* The end of it is told by a NUL, and so there must be one. */
-	if (length == size)
+	if (length == size || size > VERSION_JSON_MAX || is_too_deep(json, length))
 		return -EINVAL;
-	root = json_loadb(json, length, 0, NULL);
+	root = json_loadb(json, length, JSON_DECODE_INT_AS_REAL, NULL);
 	if (!json_is_object(root)) {
 		json_decref(root);
 		return -EINVAL;

@@ -11,6 +11,9 @@
 #define USER_MAPS_MAX 65535
 #define USER_PAGE 4096
 
+/* Of the JSON of a message, with its end. */
+#define VERSION_JSON_MAX 4096
+
 /*
  * What a side says of itself, or the other is taken to have said if it did not.
  * @twin_index: which of the descriptors is the second socket, -1 if none is named
@@ -29,8 +32,8 @@ struct capabilities {
 void capabilities_init(struct capabilities *capabilities);
 
 /*
- * Take what a message says, the bytes behind the version's numbers; none are fine.
- * Return: 0, or -EINVAL.
+ * Take what a message says, the bytes behind the version's numbers; none are fine. Return: 0, or
+ * -EINVAL, also for what is longer than VERSION_JSON_MAX or has too many levels.
  */
 int capabilities_parse(struct capabilities *capabilities, const void *json, size_t size);
 

@@ -145,6 +145,109 @@ TEST_F(share, timeouts)
 	EXPECT_EQ(0, vfioext_share_clients(self->share, NULL, 0));
 }
 
+/* One who says hello, and reads what it is offered, or not; another thread may serve. */
+static void attach_raw(struct _test_data_share *self, int *socket, bool read)
+{
+	struct share_hello hello = { SHARE_MAGIC, SHARE_VERSION, sizeof(hello) };
+	struct share_header header;
+	uint8_t record[SHARE_RECORD_MAX];
+	int fd;
+
+	*socket = raw_socket(self->path, false);
+	raw_send(*socket, &hello, sizeof(hello), NULL, 0);
+	if (!self->serving)
+		vfioext_share_dispatch(self->share);
+	do {
+		if (!read || raw_receive(*socket, record, sizeof(record), &fd) < 0)
+			return;
+		if (fd >= 0)
+			close(fd);
+		memcpy(&header, record, sizeof(header));
+	} while (header.type != SHARE_END);
+}
+
+/* The places are taken by those who say nothing, or half of it, or do not read: others get one. */
+TEST_F(share, who_takes_his_time_makes_room)
+{
+	struct vfioext_share_options options = { .timeout_ms = 60000 };
+	struct vfioext_attachment *attachment;
+	int sockets[60], i, fd;
+	uint64_t begin = share_now_ms();
+
+	ASSERT_EQ(0, begin_share(self, options, true, true));
+	start_serving(self);
+	for (i = 0; i < 60; i++) {
+		if (i < 20)
+			sockets[i] = raw_socket(i % 2 ? self->old : self->path, false);
+		else if (i < 40)
+			send_int(sockets[i] = raw_socket(self->old, false), GROUP);
+		else
+			attach_raw(self, &sockets[i], false);
+		if (i % 20 != 19)
+			continue;
+		usleep(50000);
+		EXPECT_EQ(16, vfioext_share_clients(self->share, NULL, 0));
+		EXPECT_EQ(0, vfioext_share_get_group(self->old, FIRST, LONG_MS, &fd));
+		close(fd);
+		EXPECT_EQ(0, vfioext_attach(self->ctx, self->path, LONG_MS, &attachment));
+		vfioext_detach(attachment);
+	}
+	EXPECT_GT(LONG_MS, ms_since(begin));
+	for (i = 0; i < 60; i++)
+		close(sockets[i]);
+}
+
+/* The offer fits into the socket, or does not; who has read it stays. */
+TEST_F(share, offers_that_nobody_reads)
+{
+	struct vfioext_share_options options = { .timeout_ms = 50 };
+	int sockets[3], more, large;
+
+	for (large = 0; large < 2; large++) {
+		if (large) {
+			stop_serving(self);
+			vfioext_share_free(self->share);
+			free_container(self->container);
+			self->container = make_container(self->ctx, 20000);
+		}
+		ASSERT_EQ(0, begin_share(self, options, true, false));
+		start_serving(self);
+		attach_raw(self, &sockets[0], true);
+		attach_raw(self, &sockets[1], false);
+		attach_raw(self, &sockets[2], true);
+		usleep(200000);
+		EXPECT_EQ(3, vfioext_share_clients(self->share, NULL, 0));
+		usleep(700000);
+		EXPECT_EQ(2, vfioext_share_clients(self->share, NULL, 0));
+		for (more = 0; more < 3; more++)
+			close(sockets[more]);
+	}
+}
+
+/* Whatever a client does, it does not fill the log. */
+static void count_line(const char *text, void *data)
+{
+	(void)text;
+	++*(unsigned int *)data;
+}
+
+TEST_F(share, lines_of_a_loop)
+{
+	unsigned int lines = 0, i;
+	struct vfioext_share_options options = { .log = count_line, .data = &lines };
+	int fd;
+
+	ASSERT_EQ(0, begin_share(self, options, false, true));
+	start_serving(self);
+	for (i = 0; i < 1000; i++) {
+		ASSERT_EQ(0, vfioext_share_get_container(self->old, LONG_MS, &fd));
+		close(fd);
+	}
+	stop_serving(self);
+	EXPECT_LT(10, lines);
+	EXPECT_GE(100, lines);
+}
+
 TEST_F(share, limits)
 {
 	struct vfioext_share_options options = { .clients_max = 5, .clients_per_user_max = 3 };
@@ -160,10 +263,9 @@ TEST_F(share, limits)
 	ASSERT_EQ(0, chmod(self->directory, 0755));
 	ASSERT_EQ(0, begin_share(self, options, true, true));
 	for (i = 0; i < 3; i++)
-		sockets[i] = raw_socket(self->old, false);
-	vfioext_share_dispatch(self->share);
+		attach_raw(self, &sockets[i], true);
 	EXPECT_EQ(3, vfioext_share_clients(self->share, clients, 5));
-	EXPECT_FALSE(clients[2].attached);
+	EXPECT_TRUE(clients[2].attached);
 	sockets[3] = raw_socket(self->path, false);
 	sockets[4] = raw_socket(self->old, false);
 	vfioext_share_dispatch(self->share);
@@ -178,8 +280,9 @@ TEST_F(share, limits)
 	if (!pid) {
 		if (setgid(1234) || setuid(1234))
 			_exit(10);
-		for (i = 0; i < 3; i++)
-			sockets[i] = raw_socket(self->path, false);
+		for (i = 0; i < 2; i++)
+			attach_raw(self, &sockets[i], true);
+		sockets[2] = raw_socket(self->path, false);
 		_exit(receive_error(sockets[2]) == -EUSERS ? 0 : 1);
 	}
 	EXPECT_EQ(0, status_of(pid));

@@ -5,12 +5,14 @@
  * in the other server_*.c.
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/vfio.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/mman.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include "kselftest_harness.h"
@@ -149,6 +151,12 @@ TEST_F(server, version_json)
 		"{\"other\":[1,2,{}],\"capabilities\":{\"other\":null}}",
 		"{\"capabilities\":{\"write_multiple\":false}}",
 		"{\"capabilities\":{\"max_dma_maps\":9223372036854775807}}",
+		/* All page sizes from 4 KiB on, as the kernel has it. */
+		"{\"capabilities\":{\"pgsizes\":18446744073709547520}}",
+		"{\"capabilities\":{\"max_data_xfer_size\":99999999999999999999}}",
+		"{\"capabilities\":{\"max_data_xfer_size\":1048576.0,\"max_msg_fds\":1e30}}",
+		"{\"a\":[[[[[[[[[[[[[[[]]]]]]]]]]]]]]]}",
+		"{\"[[[[[[[[[[[[[[[[\":\"\\\"{{{{{{{{{{{{{{{{\"}",
 	};
 	static const char *const bad[] = {
 		"",
@@ -163,7 +171,10 @@ TEST_F(server, version_json)
 		"{\"capabilities\":{\"max_msg_fds\":\"1\"}}",
 		"{\"capabilities\":{\"max_msg_fds\":-1}}",
 		"{\"capabilities\":{\"max_msg_fds\":1.5}}",
-		"{\"capabilities\":{\"max_data_xfer_size\":99999999999999999999}}",
+		"{\"capabilities\":{\"max_msg_fds\":-1.0}}",
+		"{\"capabilities\":{\"max_msg_fds\":0.5}}",
+		"{\"a\":[[[[[[[[[[[[[[[[]]]]]]]]]]]]]]]]}",
+		"{\"a\":\"\",\"b\":[[[[[[[[[[[[[[[[]]]]]]]]]]]]]]]]}",
 		"{\"capabilities\":{\"max_dma_maps\":true}}",
 		"{\"capabilities\":{\"pgsizes\":{}}}",
 		"{\"capabilities\":{\"write_multiple\":1}}",
@@ -182,6 +193,37 @@ TEST_F(server, version_json)
 		EXPECT_EQ(-EINVAL, negotiate_json(&self->test, bad[i]))
 			TH_LOG("bad %zu", i);
 	EXPECT_EQ(-EINVAL, negotiate_anew(&self->test, unended, sizeof(unended)));
+}
+
+/* No more than 4 KiB of it. */
+TEST_F(server, version_json_that_is_long)
+{
+	struct vfio_user_header header = { 1, VFIO_USER_VERSION, 16 + 4 + 4097, 0, 0 };
+	uint8_t body[4 + 4097] = { 0 };
+
+	memset(body + 4, ' ', 4096);
+	memcpy(body + 4, "{}", 2);
+	body[4 + 4095] = 0;
+	EXPECT_EQ(0, negotiate_anew(&self->test, body, 4 + 4096));
+	body[4 + 4095] = ' ';
+	EXPECT_EQ(-EINVAL, negotiate_anew(&self->test, body, 4 + 4097));
+	/* More is not even waited for. */
+	wire_test_attach(&self->test, self->device, self->wire);
+	ASSERT_TRUE(wire_send(self->wire, &header, sizeof(header), NULL, 0));
+	ASSERT_EQ(1, wire_get(self->wire));
+	EXPECT_EQ(EINVAL, self->wire->header.error);
+	EXPECT_EQ(-1, wire_get(self->wire));
+}
+
+/* What is mapped of a file is in units of pages of this host. */
+TEST_F(server, version_page_sizes)
+{
+	const char *at;
+
+	ASSERT_EQ(0, wire_negotiate(self->wire, NULL));
+	at = strstr((char *)self->wire->body + 4, "\"pgsizes\":");
+	ASSERT_NE(NULL, at);
+	EXPECT_EQ(sysconf(_SC_PAGESIZE), atol(at + strlen("\"pgsizes\":")));
 }
 
 /* As deep, and as large, as a message can be. */
@@ -296,6 +338,11 @@ TEST_F(server, region_file_goes_to_nobody_who_takes_none)
 	ASSERT_EQ(0, wire_negotiate(self->wire, "{\"capabilities\":{\"max_msg_fds\":0}}"));
 	ASSERT_EQ(0, region_info(self->wire, PROBE_MAPPED, 32, &info));
 	EXPECT_EQ(0, self->wire->nr_fds);
+	EXPECT_EQ(VFIO_REGION_INFO_FLAG_READ | VFIO_REGION_INFO_FLAG_WRITE, info.flags);
+	EXPECT_EQ(0, info.offset);
+	ASSERT_EQ(0, region_info(self->wire, PROBE_SPARSE, 4096, &info));
+	EXPECT_EQ(0, self->wire->nr_fds);
+	EXPECT_FALSE(info.flags & VFIO_REGION_INFO_FLAG_MMAP);
 }
 
 /* The list of capabilities: the type, and behind it the areas. */
@@ -330,8 +377,8 @@ TEST_F(server, region_capabilities)
 }
 
 /*
- * Without room for all of it there is nothing but its size, never more than was asked for;
- * but where it would be, as QEMU takes the answer for broken otherwise.
+ * Without room for all of it there is nothing but its size, never more than was asked for, and it
+ * is not said to be there. With the flag that it can be mapped comes the file.
  */
 TEST_F(server, region_capabilities_without_room)
 {
@@ -343,9 +390,10 @@ TEST_F(server, region_capabilities_without_room)
 		ASSERT_EQ(0, region_info(self->wire, PROBE_SPARSE, argsz, &info));
 		EXPECT_EQ(32, self->wire->size);
 		EXPECT_EQ(all, info.argsz);
-		EXPECT_EQ(32, info.cap_offset);
-		EXPECT_TRUE(info.flags & VFIO_REGION_INFO_FLAG_CAPS);
-		EXPECT_EQ(0, self->wire->nr_fds);
+		EXPECT_EQ(0, info.cap_offset);
+		EXPECT_FALSE(info.flags & VFIO_REGION_INFO_FLAG_CAPS);
+		EXPECT_TRUE(info.flags & VFIO_REGION_INFO_FLAG_MMAP);
+		EXPECT_EQ(1, self->wire->nr_fds);
 	}
 	ASSERT_EQ(0, region_info(self->wire, PROBE_SPARSE, UINT32_MAX, &info));
 	EXPECT_EQ(all, self->wire->size);
@@ -402,7 +450,7 @@ TEST_F(server, io_fds)
 	close(fds[1]);
 }
 
-/* More than a client takes: it gets to know how many there are, and none of them. */
+/* More files than a client takes: there is no list that would be of use to it. */
 TEST_F(server, io_fds_of_a_client_that_takes_one)
 {
 	int fds[3] = { make_eventfd(), make_eventfd(), make_eventfd() }, i;
@@ -414,16 +462,65 @@ TEST_F(server, io_fds_of_a_client_that_takes_one)
 	ASSERT_EQ(0, vfioext_user_device_set_io_fds(self->device, PROBE_CALLED, list, 3));
 	ASSERT_EQ(0, vfioext_user_device_set_io_fds(self->device, PROBE_MEMORY, list, 1));
 	ASSERT_EQ(0, wire_negotiate(self->wire, "{\"capabilities\":{\"max_msg_fds\":1}}"));
-	ASSERT_EQ(0, io_fds(self->wire, PROBE_CALLED, 4096, &info));
-	EXPECT_EQ(16, self->wire->size);
-	EXPECT_EQ(0, self->wire->nr_fds);
-	EXPECT_EQ(16 + 3 * 40, info.argsz);
-	EXPECT_EQ(3, info.count);
+	EXPECT_EQ(-EMFILE, io_fds(self->wire, PROBE_CALLED, 4096, &info));
+	EXPECT_EQ(-EMFILE, io_fds(self->wire, PROBE_CALLED, 16, &info));
 	ASSERT_EQ(0, io_fds(self->wire, PROBE_MEMORY, 4096, &info));
 	EXPECT_EQ(16 + 40, self->wire->size);
 	EXPECT_EQ(1, self->wire->nr_fds);
+	/* Of one file there may be several. */
+	for (i = 1; i < 3; i++)
+		list[i].fd = fds[0];
+	ASSERT_EQ(0, vfioext_user_device_set_io_fds(self->device, PROBE_CALLED, list, 3));
+	ASSERT_EQ(0, io_fds(self->wire, PROBE_CALLED, 4096, &info));
+	EXPECT_EQ(16 + 3 * 40, self->wire->size);
+	EXPECT_EQ(3, info.count);
+	EXPECT_EQ(1, self->wire->nr_fds);
 	for (i = 0; i < 3; i++)
 		close(fds[i]);
+}
+
+/* So many bytes of what comes. */
+static void skip(struct wire *wire, size_t size)
+{
+	ssize_t got;
+
+	for (; size; size -= (size_t)got) {
+		wire_pump(wire->server);
+		got = recv(wire->fd, wire->body, size < 4096 ? size : 4096, MSG_DONTWAIT);
+		if (got <= 0)
+			abort();
+	}
+}
+
+/* An answer may have to wait: what it names is there, whatever is offered since. */
+TEST_F(server, io_fds_of_a_waiting_answer)
+{
+	struct vfio_user_region_access access = { 0, PROBE_LARGE, WIRE_DATA_MAX };
+	struct vfio_user_io_fds ask = { .argsz = 4096, .index = PROBE_CALLED };
+	int offered = make_eventfd(), kept = fcntl(offered, F_DUPFD_CLOEXEC, 0), other;
+	size_t large = 16 + 16 + WIRE_DATA_MAX, part = 850 << 10;
+	struct vfioext_user_io_fd list = { .size = 4, .fd = offered };
+
+	ASSERT_EQ(0, vfioext_user_device_set_io_fds(self->device, PROBE_CALLED, &list, 1));
+	ASSERT_EQ(0, wire_negotiate(self->wire, NULL));
+	wire_put(self->wire, VFIO_USER_REGION_READ, 0, &access, sizeof(access), NULL, 0);
+	wire_put(self->wire, VFIO_USER_DEVICE_GET_REGION_IO_FDS, 0, &ask, sizeof(ask), NULL, 0);
+	/* Of the rest there is less than makes the second question wait, and more than is sent. */
+	skip(self->wire, part);
+	wire_pump(self->test.server);
+	close(offered);
+	other = make_eventfd();
+	ASSERT_EQ(offered, other);
+	ASSERT_EQ(0, vfioext_user_device_set_io_fds(self->device, PROBE_CALLED, NULL, 0));
+	skip(self->wire, large - part);
+	ASSERT_EQ(1, wire_get(self->wire));
+	ASSERT_EQ(VFIO_USER_DEVICE_GET_REGION_IO_FDS, self->wire->header.command);
+	ASSERT_EQ(1, self->wire->nr_fds);
+	ASSERT_EQ(0, eventfd_write(self->wire->fds[0], 3));
+	EXPECT_EQ(0, eventfd_count(other));
+	EXPECT_EQ(3, eventfd_count(kept));
+	close(other);
+	close(kept);
 }
 
 TEST_F(server, io_fds_that_cannot_be)
@@ -454,6 +551,7 @@ TEST_F(server, regions_that_cannot_be)
 	areas[1] = (struct vfioext_area){ 0x2001, 0x1000 };
 	EXPECT_EQ(-EINVAL, vfioext_user_device_set_region(self->device, 0, &region));
 	areas[1] = (struct vfioext_area){ 0x2000, 0x1000 };
+	ASSERT_EQ(0, wire_negotiate(self->wire, NULL));
 	EXPECT_EQ(-EBUSY, vfioext_user_device_set_region(self->device, 0, &region));
 	wire_close(self->wire);
 	wire_pump(self->test.server);
@@ -502,6 +600,19 @@ TEST_F(server, read_and_write)
 }
 
 /* As much as was agreed on, and not a byte more. */
+/* A device need not be prepared for that. */
+TEST_F(server, read_and_write_of_nothing)
+{
+	ASSERT_EQ(0, wire_negotiate(self->wire, NULL));
+	EXPECT_EQ(0, wire_read(self->wire, PROBE_CALLED, 0, 0));
+	EXPECT_EQ(0, wire_read(self->wire, PROBE_CALLED, PROBE_BYTES, 0));
+	EXPECT_EQ(0, wire_write(self->wire, PROBE_CALLED, 8, NULL, 0));
+	EXPECT_EQ(-EINVAL, wire_read(self->wire, PROBE_CALLED, PROBE_BYTES + 1, 0));
+	EXPECT_EQ(-EPERM, wire_write(self->wire, PROBE_READ_ONLY, 0, NULL, 0));
+	EXPECT_EQ(0, self->probe->reads);
+	EXPECT_EQ(0, self->probe->writes);
+}
+
 TEST_F(server, read_and_write_at_the_limit)
 {
 	struct vfio_user_region_access access = { 0, PROBE_LARGE, WIRE_DATA_MAX + 1 };
@@ -619,7 +730,7 @@ TEST_F(server, write_multi_that_miscounts)
 	static const uint64_t wrong[] = { 0, 1, 3, 201, UINT64_MAX, (1ULL << 61) + 2 };
 	size_t i;
 
-	ASSERT_EQ(0, wire_negotiate(self->wire, NULL));
+	ASSERT_EQ(0, wire_negotiate(self->wire, QEMU_JSON));
 	for (i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++) {
 		posted.nr = wrong[i];
 		EXPECT_EQ(-EINVAL, wire_call(self->wire, VFIO_USER_REGION_WRITE_MULTI, &posted,
@@ -629,6 +740,15 @@ TEST_F(server, write_multi_that_miscounts)
 	EXPECT_EQ(0, wire_call(self->wire, VFIO_USER_REGION_WRITE_MULTI, &posted, 8));
 	posted.nr = 2;
 	EXPECT_EQ(-EINVAL, wire_call(self->wire, VFIO_USER_REGION_WRITE_MULTI, &posted, 8 + 49));
+	EXPECT_EQ(0, self->probe->writes);
+}
+
+TEST_F(server, write_multi_that_was_not_agreed_on)
+{
+	struct posted posted = { .nr = 1, .writes[0] = { .region = PROBE_CALLED, .count = 8 } };
+
+	ASSERT_EQ(0, wire_negotiate(self->wire, "{\"capabilities\":{\"write_multiple\":false}}"));
+	EXPECT_EQ(-ENOSYS, wire_call(self->wire, VFIO_USER_REGION_WRITE_MULTI, &posted, 8 + 24));
 	EXPECT_EQ(0, self->probe->writes);
 }
 
@@ -777,6 +897,10 @@ TEST_F(server, feature_that_cannot_be)
 	EXPECT_EQ(-EINVAL, feature(wire, 8, 1, 0));
 	EXPECT_EQ(-EINVAL, feature(wire, 8, get | set, 0));
 	EXPECT_EQ(-EINVAL, feature(wire, 8, get | 1u << 20, 0));
+	/* What was sent would come back, and is more than there is room for. */
+	EXPECT_EQ(-EINVAL, feature(wire, 8, set, 8));
+	EXPECT_EQ(-EINVAL, feature(wire, 8 + 7, set, 8));
+	EXPECT_EQ(-EINVAL, feature(wire, 8 + 23, get, 24));
 	/* More than fits into a message, and more than there is room for. */
 	EXPECT_EQ(-E2BIG, feature(wire, 8, set, WIRE_DATA_MAX + 1));
 	EXPECT_EQ(-E2BIG, feature(wire, UINT32_MAX, set, WIRE_MESSAGE_MAX - 16 - 8));
@@ -831,6 +955,12 @@ TEST_F(server, migration_data)
 	EXPECT_EQ(0x44, last_data[8]);
 	EXPECT_EQ(-EINVAL, migration(wire, VFIO_USER_MIG_DATA_WRITE, 8 + 9, 9, 8));
 	EXPECT_EQ(-EINVAL, migration(wire, VFIO_USER_MIG_DATA_WRITE, 8 + 9, 8, 9));
+	next_return = -EIO;
+	last_size = 77;
+	EXPECT_EQ(0, migration(wire, VFIO_USER_MIG_DATA_WRITE, 8, 0, 0));
+	EXPECT_EQ(0, migration(wire, VFIO_USER_MIG_DATA_READ, 8, 0, 0));
+	EXPECT_EQ(8, wire->size);
+	EXPECT_EQ(77, last_size);
 }
 
 TEST_HARNESS_MAIN

@@ -124,12 +124,12 @@ TEST_F(clients, second_one_is_refused)
 	}
 	for (i = 0; i < 20; i++)
 		wire_close(&others[i]);
-	/* More than it keeps, which say nothing. */
+	/* More than it keeps, which say nothing: the first of them make room for the last. */
 	for (i = 0; i < 20; i++)
 		wire_connect(&others[i], self->path, self->test.server);
 	wire_pump(self->test.server);
 	for (i = 0; i < 20; i++) {
-		EXPECT_EQ(i < 16 ? 0 : -1, wire_get(&others[i]));
+		EXPECT_EQ(i < 4 ? -1 : 0, wire_get(&others[i]));
 		wire_close(&others[i]);
 	}
 	EXPECT_EQ(0, wire_read(self->wire, PROBE_CALLED, 0, 4));
@@ -156,6 +156,91 @@ TEST_F(clients, says_nothing)
 	wire_connect(&other, self->path, self->test.server);
 	EXPECT_EQ(0, wire_negotiate(&other, NULL));
 	wire_close(&other);
+}
+
+/* Nor do many, or those that have said a part of it: the next one is served at once. */
+TEST_F(clients, say_little)
+{
+	static const uint8_t half[] = { 1, 0, VFIO_USER_VERSION, 0, 20, 0, 0, 0, 0, 0, 0, 0, 0 };
+	struct wire others[40], one;
+	int i;
+
+	start(&self->test, self->path);
+	for (i = 0; i < 40; i++) {
+		wire_connect(&others[i], self->path, self->test.server);
+		if (i % 2)
+			ASSERT_TRUE(wire_send(&others[i], half, sizeof(half), NULL, 0));
+	}
+	wire_connect(&one, self->path, self->test.server);
+	EXPECT_EQ(0, wire_negotiate(&one, NULL));
+	EXPECT_EQ(0, wire_read(&one, PROBE_CALLED, 0, 4));
+	EXPECT_EQ(1, self->probe->attached);
+	/* Those who are still there come too late. */
+	EXPECT_TRUE(wire_send(&others[39], "\0\0\0\0\0\0\0", 7, NULL, 0));
+	ASSERT_EQ(1, wire_get(&others[39]));
+	EXPECT_EQ(EBUSY, others[39].header.error);
+	wire_close(&one);
+	wire_connect(&one, self->path, self->test.server);
+	EXPECT_EQ(0, wire_negotiate(&one, NULL));
+	wire_close(&one);
+	for (i = 0; i < 40; i++)
+		wire_close(&others[i]);
+}
+
+/* A message that has begun has an end, some day; what was said before is answered. */
+TEST_F_TIMEOUT(clients, stop_in_the_middle, 120)
+{
+	struct vfio_user_header header = { 1, VFIO_USER_REGION_READ, 32, 0, 0 };
+	struct pollfd pollfd = { .fd = vfioext_user_fd(self->test.server), .events = POLLIN };
+	struct vfio_user_region_access access = { 0, PROBE_CALLED, 4 };
+	uint8_t next[32];
+	time_t begin;
+	int i;
+
+	start(&self->test, self->path);
+	ASSERT_EQ(0, wire_negotiate(self->wire, NULL));
+	/* It has some time for each, also if the next one begins where it ends. */
+	memcpy(next, &access, 16);
+	memcpy(next + 16, &header, 16);
+	ASSERT_TRUE(wire_send(self->wire, &header, sizeof(header), NULL, 0));
+	for (i = 0; i < 4; i++) {
+		wire_pump(self->test.server);
+		usleep(3000000);
+		wire_pump(self->test.server);
+		ASSERT_TRUE(wire_send(self->wire, next, sizeof(next), NULL, 0));
+		ASSERT_EQ(1, wire_get(self->wire));
+	}
+	begin = time(NULL);
+	while (time(NULL) - begin < 30 && vfioext_user_device_has_client(self->device)) {
+		poll(&pollfd, 1, 1000);
+		wire_pump(self->test.server);
+	}
+	EXPECT_FALSE(vfioext_user_device_has_client(self->device));
+	EXPECT_LE(9, time(NULL) - begin);
+	EXPECT_EQ(-1, wire_get(self->wire));
+	/* Who says nothing in between is another matter. */
+	wire_close(self->wire);
+	wire_connect(self->wire, self->path, self->test.server);
+	ASSERT_EQ(0, wire_negotiate(self->wire, NULL));
+	for (begin = time(NULL); time(NULL) - begin < 12; wire_pump(self->test.server))
+		poll(&pollfd, 1, 1000);
+	EXPECT_EQ(0, wire_read(self->wire, PROBE_CALLED, 0, 4));
+}
+
+/* Whatever it does, it does not fill the log. */
+TEST_F(clients, come_and_go_in_a_loop)
+{
+	int i;
+
+	start(&self->test, self->path);
+	self->probe->logs = 0;
+	for (i = 0; i < 1000; i++) {
+		ASSERT_EQ(0, wire_negotiate(self->wire, NULL));
+		wire_close(self->wire);
+		wire_connect(self->wire, self->path, self->test.server);
+	}
+	EXPECT_LT(10, self->probe->logs);
+	EXPECT_GE(100, self->probe->logs);
 }
 
 TEST_F(clients, by_descriptor)
@@ -605,7 +690,7 @@ TEST_F(clients, with_short_bodies)
 	uint32_t body[8] = { 64, 3 };
 	size_t i, size;
 
-	ASSERT_EQ(0, wire_negotiate(self->wire, NULL));
+	ASSERT_EQ(0, wire_negotiate(self->wire, "{\"capabilities\":{\"write_multiple\":true}}"));
 	for (i = 0; i < sizeof(fixed) / sizeof(fixed[0]); i++)
 		for (size = 0; size < fixed[i].size; size++)
 			EXPECT_EQ(-EINVAL, wire_call(self->wire, fixed[i].command, body, size))

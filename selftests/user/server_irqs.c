@@ -393,6 +393,90 @@ TEST_F(irqs, callback_behind_odd_sizes)
 	EXPECT_EQ(7, last_set.start);
 }
 
+static int leave_it(struct vfioext_user_device *device, const struct vfio_irq_set *set,
+		    const int *fds, size_t nr_fds)
+{
+	(void)device;
+	(void)set;
+	(void)fds;
+	(void)nr_fds;
+	return 1;
+}
+
+static const struct vfioext_user_ops leave_ops = { .set_irqs = leave_it };
+
+/* What the callback leaves to the library is done with the vectors that were named. */
+TEST_F(irqs, bools_behind_odd_sizes)
+{
+	struct vfio_user_header write = { 1, VFIO_USER_REGION_WRITE, 0, VFIO_USER_NO_REPLY, 0 };
+	struct vfio_user_header set = { 2, VFIO_USER_DEVICE_SET_IRQS, 36 + NR, 0, 0 };
+	struct vfio_irq_set head = { .argsz = 20, .flags = BOOL | TRIGGER, .count = NR,
+				     .index = PROBE_VECTORS };
+	uint8_t messages[36 + 36 + NR] = { 0 };
+	size_t odd;
+	int i;
+
+	wire_test_end(&self->test);
+	wire_test_begin(&self->test, &leave_ops);
+	self->device = self->test.device;
+	ASSERT_EQ(0, wire_negotiate(self->wire, NULL));
+	ASSERT_EQ(0, wire_set_irqs(self->wire, EVENTFD | TRIGGER, PROBE_VECTORS, 0, NR,
+				   self->fds, NR));
+	for (odd = 0; odd < 4; odd++) {
+		write.size = (uint32_t)(32 + odd);
+		memcpy(messages, &write, 16);
+		memcpy(messages + write.size, &set, 16);
+		memcpy(messages + write.size + 16, &head, 20);
+		memcpy(messages + write.size + 36, "\0\0\1\0", NR);
+		ASSERT_TRUE(wire_send(self->wire, messages, write.size + set.size, NULL, 0));
+		ASSERT_EQ(1, wire_get(self->wire));
+		EXPECT_EQ(VFIO_USER_REPLY, self->wire->header.flags);
+		for (i = 0; i < NR; i++)
+			EXPECT_EQ(i == 2, eventfd_count(self->fds[i]))
+				TH_LOG("vector %d behind %zu bytes", i, odd);
+	}
+}
+
+/* To mask none, or to unmask none, is nothing that a client can mean. */
+TEST_F(irqs, masks_of_none)
+{
+	uint32_t irq;
+
+	for (irq = PROBE_PIN; irq <= PROBE_MASKABLE; irq++) {
+		EXPECT_EQ(-EINVAL, set(self->wire, NONE | MASK, irq, 0, 0));
+		EXPECT_EQ(-EINVAL, set(self->wire, NONE | UNMASK, irq, 0, 0));
+		EXPECT_EQ(0, set(self->wire, NONE | TRIGGER, irq, 0, 0));
+	}
+	EXPECT_EQ(0, self->probe->masked + self->probe->unmasked);
+}
+
+/* An idle server keeps no descriptor of a client, nor one in its place. */
+TEST_F(irqs, descriptors_are_closed)
+{
+	unsigned int files = count_files(), i;
+
+	for (i = 0; i < 64; i += NR)
+		ASSERT_EQ(0, wire_set_irqs(self->wire, EVENTFD | TRIGGER, PROBE_VECTORS, i, NR,
+					   self->fds, NR));
+	EXPECT_EQ(files + 64, count_files());
+	ASSERT_EQ(0, set(self->wire, EVENTFD | TRIGGER, PROBE_VECTORS, 0, 16));
+	EXPECT_EQ(files + 48, count_files());
+	/* Whose number was asked for keeps it. */
+	ASSERT_LE(0, vfioext_user_irq_eventfd(self->device, PROBE_VECTORS, 20));
+	ASSERT_EQ(0, set(self->wire, NONE | TRIGGER, PROBE_VECTORS, 0, 0));
+	EXPECT_EQ(files + 1, count_files());
+	EXPECT_EQ(-ENOENT, vfioext_user_irq_eventfd(self->device, PROBE_VECTORS, 21));
+	for (i = 0; i < 64; i += NR)
+		ASSERT_EQ(0, wire_set_irqs(self->wire, EVENTFD | TRIGGER, PROBE_VECTORS, i, NR,
+					   self->fds, NR));
+	EXPECT_EQ(0, vfioext_user_irq_trigger(self->device, PROBE_VECTORS, 5));
+	EXPECT_EQ(1, eventfd_count(self->fds[5 % NR]));
+	wire_close(self->wire);
+	wire_pump(self->test.server);
+	/* Those that were asked for, one of them in vain; the client's sockets are gone. */
+	EXPECT_GE(files + 2, count_files());
+}
+
 /* With the client its eventfds go, and what was masked is not. */
 TEST_F(irqs, client_goes)
 {

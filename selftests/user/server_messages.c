@@ -509,11 +509,8 @@ TEST_F(messages, unmap_waits_for_who_does_not_answer)
 	EXPECT_EQ(0, memcmp(dma_buffer, "abcdefgh", 8));
 }
 
-/*
- * The memory is put just when the time is up, and the server looks at both at once: that
- * ends the wait, and nothing that comes later is given up.
- */
-TEST_F(messages, unmap_ends_when_its_time_is_up)
+/* The unmap that was waited for is done when its timer rings: nothing else is given up for it. */
+TEST_F(messages, unmap_done_when_its_time_is_over)
 {
 	struct vfio_user_dma_unmap unmap = { sizeof(unmap), 0, 2 * PAGE, PAGE };
 	struct vfioext_user_sg sg = { 0x10, 8 };
@@ -527,20 +524,93 @@ TEST_F(messages, unmap_ends_when_its_time_is_up)
 	wire_put(self->wire, VFIO_USER_DMA_UNMAP, 0, &unmap, sizeof(unmap), NULL, 0);
 	EXPECT_EQ(0, wire_get(self->wire));
 	logs = self->probe->logs;
-	vfioext_user_sgl_put(self->device, &held, 1);
+	/* Both are told at once. */
 	usleep(2100000);
+	vfioext_user_sgl_put(self->device, &held, 1);
 	ASSERT_EQ(1, wire_get(self->wire));
-	EXPECT_EQ(VFIO_USER_DMA_UNMAP, self->wire->header.command);
+	ASSERT_EQ(VFIO_USER_DMA_UNMAP, self->wire->header.command);
+	logs = self->probe->logs;
 	ASSERT_EQ(-EINPROGRESS, vfioext_user_dma_read(self->device, &sg, 1, dma_buffer,
 						      probe_dma_done, self->probe));
 	ASSERT_TRUE(is_asked(self->wire, VFIO_USER_DMA_READ, 0x10, 8));
-	for (i = 0; i < 25; i++) {
-		usleep(100000);
+	for (i = 0; i < 5; i++) {
+		usleep(500000);
 		wire_pump(self->test.server);
 	}
 	EXPECT_EQ(0, self->probe->dma_done);
 	EXPECT_EQ(logs, self->probe->logs);
+	answer(self->wire, 0x10, 8, "12345678", 8);
+	EXPECT_EQ(1, self->probe->dma_done);
+	EXPECT_EQ(0, self->probe->dma_error);
+}
+
+static void wait_done(struct wire_test *test, unsigned int nr)
+{
+	int i;
+
+	for (i = 0; i < 500 && test->probe->dma_done < nr; i++) {
+		usleep(10000);
+		wire_pump(test->server);
+	}
+}
+
+/* A client that never answers: each is told so, those that wait for their turn as well. */
+TEST_F(messages, who_does_not_answer)
+{
+	struct vfioext_user_sg sg = { 0x10, 8 };
+	struct vfio_user_header first;
+	int i;
+
+	map_remote(self->wire);
+	vfioext_user_device_set_dma_timeout(self->device, 300);
+	for (i = 0; i < 40; i++)
+		ASSERT_EQ(-EINPROGRESS, vfioext_user_dma_read(self->device, &sg, 1, dma_buffer,
+							      probe_dma_done, self->probe));
+	ASSERT_TRUE(is_asked(self->wire, VFIO_USER_DMA_READ, 0x10, 8));
+	first = self->wire->header;
+	EXPECT_EQ(0, self->probe->dma_done);
+	wait_done(&self->test, 40);
+	EXPECT_EQ(40, self->probe->dma_done);
+	EXPECT_EQ(-ETIMEDOUT, self->probe->dma_error);
+	/* It answers after all, and the next one has its turn. */
+	memset(dma_buffer, 'x', 8);
+	self->wire->header = first;
+	answer(self->wire, 0x10, 8, "12345678", 8);
+	EXPECT_EQ(40, self->probe->dma_done);
+	EXPECT_EQ('x', dma_buffer[0]);
+	for (i = 1; i < 16; i++)
+		ASSERT_TRUE(is_asked(self->wire, VFIO_USER_DMA_READ, 0x10, 8));
+	vfioext_user_device_set_dma_timeout(self->device, 0);
+	ASSERT_EQ(-EINPROGRESS, vfioext_user_dma_read(self->device, &sg, 1, dma_buffer,
+						      probe_dma_done, self->probe));
+	ASSERT_TRUE(is_asked(self->wire, VFIO_USER_DMA_READ, 0x10, 8));
+	usleep(500000);
+	wire_pump(self->test.server);
+	EXPECT_EQ(40, self->probe->dma_done);
 	answer(self->wire, 0x10, 8, "abcdefgh", 8);
+	EXPECT_EQ(41, self->probe->dma_done);
+	EXPECT_EQ(0, self->probe->dma_error);
+	EXPECT_EQ(0, memcmp(dma_buffer, "abcdefgh", 8));
+	EXPECT_EQ(0, wire_read(self->wire, PROBE_CALLED, 0, 4));
+}
+
+/* With each message the time begins anew: one that is answered slowly is answered. */
+TEST_F(messages, who_answers_slowly)
+{
+	struct vfioext_user_sg sg[] = { { 0x10, 8 }, { 0x20, 8 }, { 0x30, 8 }, { 0x40, 8 } };
+	uint8_t buffer[32];
+	int i;
+
+	map_remote(self->wire);
+	vfioext_user_device_set_dma_timeout(self->device, 400);
+	ASSERT_EQ(-EINPROGRESS, vfioext_user_dma_read(self->device, sg, 4, buffer,
+						      probe_dma_done, self->probe));
+	for (i = 0; i < 4; i++) {
+		ASSERT_TRUE(is_asked(self->wire, VFIO_USER_DMA_READ, sg[i].iova, 8));
+		usleep(200000);
+		wire_pump(self->test.server);
+		answer(self->wire, sg[i].iova, 8, "12345678", 8);
+	}
 	EXPECT_EQ(1, self->probe->dma_done);
 	EXPECT_EQ(0, self->probe->dma_error);
 }

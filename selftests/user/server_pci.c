@@ -181,16 +181,53 @@ TEST_F(pci, bars_that_cannot_be)
 	EXPECT_EQ(-EINVAL, set_bar(self->device, 6, 0, 0x1000));
 	EXPECT_EQ(-EINVAL, set_bar(self->device, 5, VFIOEXT_USER_BAR_64, 0x1000));
 	EXPECT_EQ(-EINVAL, set_bar(self->device, 0, VFIOEXT_USER_BAR_64 | VFIOEXT_USER_BAR_IO, 64));
-	EXPECT_EQ(-EINVAL, set_bar(self->device, 0, 0, 0));
+	EXPECT_EQ(-EINVAL, set_bar(self->device, 0, VFIOEXT_USER_BAR_64, 0));
 	EXPECT_EQ(-EINVAL, set_bar(self->device, 0, 0, 8));
 	EXPECT_EQ(-EINVAL, set_bar(self->device, 0, VFIOEXT_USER_BAR_IO, 2));
 	EXPECT_EQ(-EINVAL, set_bar(self->device, 0, 0, 0x1800));
 	EXPECT_EQ(-EINVAL, set_bar(self->device, 0, 0, 1ULL << 32));
 	ASSERT_EQ(0, set_bar(self->device, 0, 0, 0x1000));
+	/* One of 64 bits takes two places, whichever comes first. */
+	ASSERT_EQ(0, set_bar(self->device, 2, 0, 0x1000));
+	EXPECT_EQ(-EINVAL, set_bar(self->device, 1, VFIOEXT_USER_BAR_64, 0x1000));
+	ASSERT_EQ(0, set_bar(self->device, 4, VFIOEXT_USER_BAR_64, 0x1000));
+	EXPECT_EQ(-EINVAL, set_bar(self->device, 5, 0, 0x1000));
+	EXPECT_EQ(-EINVAL, set_bar(self->device, 5, 0, 0));
 	attach(&self->test, self->device);
 	EXPECT_EQ(-EBUSY, set_bar(self->device, 0, 0, 0x1000));
+	EXPECT_EQ(-EBUSY, set_bar(self->device, 0, 0, 0));
 	EXPECT_EQ(-EBUSY, vfioext_user_pci_add_pm(self->device));
 	EXPECT_EQ(-EBUSY, vfioext_user_pci_add_msi(self->device, 1));
+}
+
+/* As if it had never been there, and its place is another's. */
+TEST_F(pci, bars_are_taken_away)
+{
+	struct vfioext_user_msix msix = { 4, 4, 0, 4, 0x800 };
+	unsigned int i;
+
+	ASSERT_EQ(0, vfioext_user_pci_init(self->device, &identity));
+	ASSERT_EQ(0, set_bar(self->device, 0, VFIOEXT_USER_BAR_64, 1ULL << 34));
+	ASSERT_EQ(0, set_bar(self->device, 2, VFIOEXT_USER_BAR_IO, 64));
+	ASSERT_EQ(0, set_bar(self->device, 4, 0, 0x1000));
+	ASSERT_LT(0, vfioext_user_pci_add_msix(self->device, &msix));
+	/* Its tables are there. */
+	EXPECT_EQ(-EINVAL, set_bar(self->device, 4, 0, 0));
+	EXPECT_EQ(-EINVAL, set_bar(self->device, 4, 0, 0x800));
+	EXPECT_EQ(0, set_bar(self->device, 4, 0, 0x2000));
+	EXPECT_EQ(0, set_bar(self->device, 0, 0, 0));
+	EXPECT_EQ(0, set_bar(self->device, 1, 0, 0x1000));
+	EXPECT_EQ(0, set_bar(self->device, 1, 0, 0));
+	EXPECT_EQ(0, set_bar(self->device, 2, 0, 0));
+	EXPECT_EQ(0, set_bar(self->device, 3, 0, 0));
+	attach(&self->test, self->device);
+	for (i = 0; i < 4; i++) {
+		config_write(self->wire, PCI_BASE_ADDRESS_0 + 4 * i, 4, UINT32_MAX);
+		EXPECT_EQ(0, config_read(self->wire, PCI_BASE_ADDRESS_0 + 4 * i, 4));
+		EXPECT_EQ(-EINVAL, wire_read(self->wire, i, 0, 4));
+	}
+	config_write(self->wire, PCI_BASE_ADDRESS_4, 4, UINT32_MAX);
+	EXPECT_EQ(0xffffe000, config_read(self->wire, PCI_BASE_ADDRESS_4, 4));
 }
 
 /* Where a capability is, found as software finds it; 0 if it is not there. */
@@ -240,8 +277,12 @@ TEST_F(pci, capabilities)
 	EXPECT_EQ(0xb, config_read(self->wire, (unsigned int)pm + PCI_PM_CTRL, 2));
 	EXPECT_EQ(PCI_MSI_FLAGS_64BIT | 3 << 1,
 		  config_read(self->wire, (unsigned int)msi + PCI_MSI_FLAGS, 2));
+	/* No more of them than there are. */
 	config_write(self->wire, (unsigned int)msi + PCI_MSI_FLAGS, 2, 0xffff);
-	EXPECT_EQ(PCI_MSI_FLAGS_64BIT | 3 << 1 | PCI_MSI_FLAGS_QSIZE | PCI_MSI_FLAGS_ENABLE,
+	EXPECT_EQ(PCI_MSI_FLAGS_64BIT | 3 << 1 | 3 << 4 | PCI_MSI_FLAGS_ENABLE,
+		  config_read(self->wire, (unsigned int)msi + PCI_MSI_FLAGS, 2));
+	config_write(self->wire, (unsigned int)msi + PCI_MSI_FLAGS, 1, 2 << 4);
+	EXPECT_EQ(PCI_MSI_FLAGS_64BIT | 3 << 1 | 2 << 4,
 		  config_read(self->wire, (unsigned int)msi + PCI_MSI_FLAGS, 2));
 	config_write(self->wire, (unsigned int)msi + PCI_MSI_ADDRESS_LO, 4, UINT32_MAX);
 	EXPECT_EQ(0xfffffffc, config_read(self->wire, (unsigned int)msi + PCI_MSI_ADDRESS_LO, 4));
@@ -307,6 +348,31 @@ TEST_F(pci, pin_over_a_reset)
 	EXPECT_EQ(0, eventfd_count(before));
 	close(before);
 	close(after);
+}
+
+/* What was asserted while it was masked, and taken back, is not signaled at the unmask. */
+TEST_F(pci, pin_taken_back_while_masked)
+{
+	uint32_t none = VFIO_IRQ_SET_DATA_NONE, irq = VFIO_PCI_INTX_IRQ_INDEX;
+	int event = make_eventfd(), i;
+
+	ASSERT_EQ(0, vfioext_user_pci_init(self->device, &identity));
+	attach(&self->test, self->device);
+	ASSERT_EQ(0, listen_to(self->wire, irq, event));
+	for (i = 0; i < 3; i++) {
+		ASSERT_EQ(0, wire_set_irqs(self->wire, none | VFIO_IRQ_SET_ACTION_MASK, irq, 0, 1,
+					   NULL, 0));
+		vfioext_user_pci_set_intx(self->device, true);
+		if (i == 1)
+			vfioext_user_pci_set_intx(self->device, false);
+		if (i == 2)
+			ASSERT_EQ(0, wire_call(self->wire, VFIO_USER_DEVICE_RESET, NULL, 0));
+		ASSERT_EQ(0, wire_set_irqs(self->wire, none | VFIO_IRQ_SET_ACTION_UNMASK, irq, 0, 1,
+					   NULL, 0));
+		EXPECT_EQ(!i, eventfd_count(event));
+		vfioext_user_pci_set_intx(self->device, false);
+	}
+	close(event);
 }
 
 TEST_F(pci, interrupts_that_cannot_be)

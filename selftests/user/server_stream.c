@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "kselftest_harness.h"
@@ -216,6 +217,120 @@ TEST_F(stream, descriptors_of_the_second_of_two)
 	/* The last that was mapped has the file. */
 	EXPECT_EQ(PAGE, self->probe->map.iova);
 	EXPECT_NE(NULL, self->probe->map.vaddr);
+	close(file);
+}
+
+/* A file that comes with a later piece of its message; when each is received is @pump's. */
+static int map_in_pieces(struct wire *wire, uint64_t address, int file, bool pump, bool twice)
+{
+	struct vfio_user_header header = { 1, VFIO_USER_DMA_MAP, 48, 0, 0 };
+	struct vfio_user_dma_map map = { sizeof(map), RW, 0, address, PAGE };
+
+	if (!wire_send(wire, &header, sizeof(header), &file, twice))
+		abort();
+	if (pump)
+		wire_pump(wire->server);
+	if (!wire_send(wire, &map, sizeof(map), &file, 1) || wire_get(wire) != 1)
+		abort();
+	return -(int)wire->header.error;
+}
+
+TEST_F(stream, descriptors_of_a_later_piece)
+{
+	int file = make_file(PAGE), i;
+
+	ASSERT_EQ(0, wire_negotiate(self->wire, NULL));
+	for (i = 0; i < 2; i++) {
+		ASSERT_EQ(0, map_in_pieces(self->wire, (uint64_t)i * PAGE, file, i, false));
+		EXPECT_EQ(i * PAGE, self->probe->map.iova);
+		EXPECT_NE(NULL, self->probe->map.vaddr)
+			TH_LOG("pumped %d", i);
+	}
+	/* With two pieces it is one too many. */
+	for (i = 2; i < 4; i++)
+		EXPECT_EQ(-EMFILE, map_in_pieces(self->wire, i * PAGE, file, i % 2, true));
+	EXPECT_EQ(2, self->probe->maps);
+	close(file);
+}
+
+/* Behind it a message has begun that may turn out to be theirs. */
+TEST_F(stream, descriptors_before_half_a_header)
+{
+	struct vfio_user_header header = { 1, VFIO_USER_DMA_MAP, 48, 0, 0 };
+	struct vfio_user_header read = { 2, VFIO_USER_REGION_READ, 32, 0, 0 };
+	struct vfio_user_region_access access = { 0, PROBE_CALLED, 4 };
+	struct vfio_user_dma_map map = { sizeof(map), RW, 0, 0, PAGE };
+	uint8_t messages[48 + 32];
+	int file = make_file(PAGE);
+
+	memcpy(messages, &header, 16);
+	memcpy(messages + 16, &map, 32);
+	memcpy(messages + 48, &read, 16);
+	memcpy(messages + 64, &access, 16);
+	ASSERT_EQ(0, wire_negotiate(self->wire, NULL));
+	ASSERT_TRUE(wire_send(self->wire, messages, 48 + 7, &file, 1));
+	wire_pump(self->test.server);
+	ASSERT_TRUE(wire_send(self->wire, messages + 55, 25, NULL, 0));
+	ASSERT_EQ(1, wire_get(self->wire));
+	EXPECT_EQ(VFIO_USER_DMA_MAP, self->wire->header.command);
+	EXPECT_EQ(1, self->probe->maps);
+	EXPECT_NE(NULL, self->probe->map.vaddr);
+	ASSERT_EQ(1, wire_get(self->wire));
+	EXPECT_EQ(VFIO_USER_REGION_READ, self->wire->header.command);
+	/* Of who says nothing more it is what there is. */
+	map.address = PAGE;
+	memcpy(messages + 16, &map, 32);
+	ASSERT_TRUE(wire_send(self->wire, messages, 48 + 7, &file, 1));
+	wire_pump(self->test.server);
+	EXPECT_EQ(1, self->probe->maps);
+	ASSERT_EQ(0, shutdown(self->wire->fd, SHUT_WR));
+	wire_pump(self->test.server);
+	EXPECT_EQ(2, self->probe->maps);
+	EXPECT_NE(NULL, self->probe->map.vaddr);
+	close(file);
+}
+
+/* CPU time of the server for many short commands, behind which one has a descriptor, or none. */
+static double seconds_of(struct wire_test *test, int file, size_t nr_fds)
+{
+	enum { NR = 12000 };
+	struct vfio_user_header *headers = calloc(NR, sizeof(*headers));
+	struct timespec begin, end;
+	size_t i;
+
+	if (!headers)
+		abort();
+	for (i = 0; i < NR; i++)
+		headers[i] = (struct vfio_user_header){ 1, 99, 16, VFIO_USER_NO_REPLY, 0 };
+	if (!wire_send(&test->wire, headers, NR * sizeof(*headers), NULL, 0))
+		abort();
+	wire_send(&test->wire, headers, sizeof(*headers), &file, nr_fds);
+	free(headers);
+	clock_gettime(CLOCK_THREAD_CPUTIME_ID, &begin);
+	wire_pump(test->server);
+	clock_gettime(CLOCK_THREAD_CPUTIME_ID, &end);
+	return (double)(end.tv_sec - begin.tv_sec) + (double)(end.tv_nsec - begin.tv_nsec) / 1e9;
+}
+
+/* Each is looked at once more for whom they are, and not each time again. */
+TEST_F(stream, descriptors_behind_many_messages)
+{
+	int file = make_file(PAGE), more = 1 << 20;
+	double with = 1e9, without = 1e9, s;
+	int i;
+
+	/* All of it at once, if that is allowed: what does not fit is done with before. */
+	if (setsockopt(self->wire->fd, SOL_SOCKET, SO_SNDBUFFORCE, &more, sizeof(more)))
+		setsockopt(self->wire->fd, SOL_SOCKET, SO_SNDBUF, &more, sizeof(more));
+	ASSERT_EQ(0, wire_negotiate(self->wire, NULL));
+	for (i = 0; i < 5; i++) {
+		s = seconds_of(&self->test, file, 0);
+		without = s < without ? s : without;
+		s = seconds_of(&self->test, file, 1);
+		with = s < with ? s : with;
+	}
+	EXPECT_GT(3 * without + 0.005, with)
+		TH_LOG("%.1f ms with one, %.1f ms without", 1e3 * with, 1e3 * without);
 	close(file);
 }
 

@@ -266,6 +266,33 @@ TEST_F(threads, eventfds_are_taken_away)
 	}
 }
 
+/* Its number is another's as soon as it is closed, and nobody signals that one. */
+TEST_F(threads, numbers_are_of_use_to_others)
+{
+	unsigned int files = count_files();
+	int i, j, others[4];
+
+	self->crew.irq = PROBE_VECTORS;
+	crew_begin(&self->crew, signal_who_listens);
+	crew_begin(&self->crew, signal_who_listens);
+	for (i = 0; i < 5000 && time(NULL) < self->end; i++) {
+		ASSERT_EQ(0, set_eventfd(self->wire, PROBE_VECTORS, self->fds[0]));
+		ASSERT_TRUE(is_signaled(self->fds[0]));
+		ASSERT_EQ(0, disable(self->wire, PROBE_VECTORS));
+		for (j = 0; j < 4; j++)
+			others[j] = make_eventfd();
+		sched_yield();
+		for (j = 0; j < 4; j++) {
+			EXPECT_EQ(0, eventfd_count(others[j]));
+			close(others[j]);
+		}
+	}
+	crew_end(&self->crew);
+	ASSERT_EQ(0, set_eventfd(self->wire, PROBE_VECTORS, self->fds[0]));
+	ASSERT_EQ(0, disable(self->wire, PROBE_VECTORS));
+	EXPECT_EQ(files, count_files());
+}
+
 /* The page that the client maps, or none. */
 /* Likewise, of what masks itself. */
 TEST_F(threads, pin_is_taken_away)
