@@ -265,6 +265,8 @@ int vfioext_user_pci_set_bar(struct vfioext_user_device *device, unsigned int ba
 	bool wide = flags & VFIOEXT_USER_BAR_64;
 	int ret;
 
+	if (flags & ~(VFIOEXT_USER_BAR_IO | VFIOEXT_USER_BAR_64 | VFIOEXT_USER_BAR_PREFETCH))
+		return -EINVAL;
 	if (!device->pci || bar >= PCI_STD_NUM_BARS || is_upper_half(device->pci, bar) || (wide && bar == PCI_STD_NUM_BARS - 1) ||
 	    (flags & VFIOEXT_USER_BAR_IO && flags != VFIOEXT_USER_BAR_IO) || size < min ||
 	    size & (size - 1) || (!wide && size > 1u << 31))
