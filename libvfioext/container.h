@@ -30,6 +30,8 @@ struct group {
 /*
  * @fd: of /dev/vfio/vfio, or /dev/iommu
  * @ioas: iommufd's number of the address space
+ * @unsettled: iommufd stands behind it for now: its first device may change that
+ * @owners: devices whose own it is
  * @devices: how many are open in it
  * @remotes: they are, where other processes serve them
  * @files: memory that is in files, by its address in the place of IOVAs; the file is in the
@@ -53,6 +55,8 @@ struct vfioext_container {
 	enum vfioext_backend backend;
 	int fd;
 	uint32_t ioas;
+	bool unsettled;
+	unsigned int owners;
 	unsigned int devices;
 	struct vfioext_device *remotes;
 	struct mappings *files;
@@ -82,7 +86,7 @@ int container_move_device(struct vfioext_device *device, struct vfioext_containe
 void container_hold(struct vfioext_container *container);
 void container_unhold(struct vfioext_container *container);
 
-/* Free what was a device's own, now or when nobody holds it any longer. */
+/* Free what was a device's own, when it is no other's and nobody holds it any longer. */
 void container_release(struct vfioext_container *container);
 
 /* For one that another process has opened. Return: NULL without memory. */

@@ -27,7 +27,9 @@ struct irq {
  * @fd: the device's; once it is lost, of a file without content, or -1
  * @remote: NULL unless another process serves it; then there is no @fd
  * @next: of the remote devices in its container
- * @own: the container is its own
+ * @next_opened: of all others that the process has open
+ * @vf_token: NULL, too, if the device has none
+ * @own: the container is its own, and may be that of others of its group as well
  * @mapped: a region was mapped
  * @lost: it was taken away, or its server has gone
  * @let_go: nothing of it is ours any longer
@@ -44,6 +46,7 @@ struct vfioext_device {
 	int fd;
 	struct remote *remote;
 	struct vfioext_device *next;
+	struct vfioext_device *next_opened;
 	bool own;
 	bool pci;
 	bool resettable;
