@@ -136,8 +136,9 @@ int vfioext_share_fd(const struct vfioext_share *share);
  * vfioext_share_dispatch() - serve those who wait
  * @share: the share
  *
- * Does not wait for anybody, and takes on a limited number of clients: where there are
- * more, the descriptor stays readable.
+ * Does not wait for any client, and takes on a limited number of them: where there are
+ * more, the descriptor stays readable. The kernel is asked for what a client is told, which is
+ * sysfs and, if the module is loaded, a list of removals.
  *
  * Return: 0, or the error of waiting for events.
  */
