@@ -39,7 +39,7 @@ static struct fake {
 	int iommu, vfio, group, file;
 	bool no_files, not_viable, tokens;
 	int set_container, set_iommu, bind, attach, get_device, map, feature;
-	int maps;
+	int maps, address_spaces_gone;
 	char device_name[128];
 	uint8_t token[16];
 	bool has_token;
@@ -179,6 +179,9 @@ int ioctl(int fd, unsigned long request, ...)
 	case IOMMU_IOAS_MAP:
 		fake.maps++;
 		return says(fake.map);
+	case IOMMU_DESTROY:
+		fake.address_spaces_gone++;
+		return 0;
 	case VFIO_DEVICE_FEATURE:
 		return set_feature(data);
 	case VFIO_DEVICE_GET_INFO:
@@ -334,6 +337,16 @@ TEST_F(backends, container_that_no_device_has_settled)
 	vfioext_device_close(self->device);
 	self->device = NULL;
 	EXPECT_EQ(0, vfioext_container_free(how.container));
+
+	ASSERT_EQ(0, vfioext_container_new(self->ctx, VFIOEXT_BACKEND_ANY, &how.container));
+	fake.group = EACCES;
+	EXPECT_EQ(-EACCES, OPEN(FIRST, &how, &self->device));
+	fake.group = 0;
+	EXPECT_EQ(0, OPEN(FIRST, &how, &self->device));
+	EXPECT_EQ(VFIOEXT_BACKEND_CONTAINER, vfioext_container_backend(how.container));
+	vfioext_device_close(self->device);
+	self->device = NULL;
+	EXPECT_EQ(0, vfioext_container_free(how.container));
 }
 
 /* Nothing is ours: both are said. */
@@ -456,6 +469,10 @@ TEST_F(backends, group_has_one_container)
 	vfioext_device_close(self->other);
 	ASSERT_EQ(0, OPEN(ALONE, NULL, &self->other));
 	EXPECT_NE(container, vfioext_device_container(self->other));
+	EXPECT_EQ(0, fake.address_spaces_gone);
+	vfioext_device_close(self->device);
+	self->device = NULL;
+	EXPECT_EQ(1, fake.address_spaces_gone);
 }
 
 TEST_F(backends, group_in_an_explicit_container)
