@@ -316,7 +316,8 @@ TEST_F(backends, container_that_is_settled_later)
 	EXPECT_LE(0, vfioext_device_group_fd(self->other));
 	vfioext_device_close(self->other);
 	vfioext_device_close(self->device);
-	self->device = self->other = NULL;
+	self->device = NULL;
+	self->other = NULL;
 	EXPECT_EQ(0, vfioext_container_free(how.container));
 }
 
@@ -356,8 +357,10 @@ TEST_F(backends, nothing_may_be_opened)
 	fake.vfio = ENOENT;
 	EXPECT_EQ(-ENOENT, OPEN(FIRST, NULL, &self->device));
 	EXPECT_SAYS("/dev/iommu: Permission denied; /dev/vfio/vfio: No such file");
-	fake.iommu = fake.vfio = 0;
-	fake.file = fake.group = EACCES;
+	fake.iommu = 0;
+	fake.vfio = 0;
+	fake.file = EACCES;
+	fake.group = EACCES;
 	EXPECT_EQ(-EACCES, OPEN(FIRST, NULL, &self->device));
 	EXPECT_SAYS("/dev/vfio/devices/vfio3: Permission denied; /dev/vfio/3: Permission denied");
 }
@@ -486,7 +489,8 @@ TEST_F(backends, group_in_an_explicit_container)
 	vfioext_device_close(self->device);
 	EXPECT_EQ(-EBUSY, vfioext_container_free(how.container));
 	vfioext_device_close(self->other);
-	self->device = self->other = NULL;
+	self->device = NULL;
+	self->other = NULL;
 	EXPECT_EQ(0, vfioext_container_free(how.container));
 }
 
@@ -697,7 +701,8 @@ TEST_F(backends, scan_says_what_it_left_out)
 	EXPECT_EQ(-EIO, left[0].error);
 	vfioext_bus_free(bus);
 
-	fake.file = fake.group = EACCES;
+	fake.file = EACCES;
+	fake.group = EACCES;
 	ASSERT_EQ(0, vfioext_bus_new(self->ctx, NULL, &bus));
 	ASSERT_EQ(0, vfioext_bus_register(bus, &driver));
 	EXPECT_EQ(0, vfioext_bus_scan(bus));
