@@ -626,6 +626,7 @@ int container_move_device(struct vfioext_device *device, struct vfioext_containe
 	pthread_mutex_lock(&to->lock);
 	ret = attach_iommufd(to, device);
 	if (!ret) {
+		to->unsettled = false;
 		to->devices++;
 		if (!to->ready) {
 			to->ready = true;

@@ -225,7 +225,7 @@ int vfioext_device_move(struct vfioext_device *device, struct vfioext_container 
 	    (device->remote || container->backend == VFIOEXT_BACKEND_USER))
 		return context_fail(device->ctx, -EXDEV, "one of the containers is for vfio-user "
 				    "devices, and the other is not");
-	if (container->backend != from->backend)
+	if (container->backend != from->backend && !container->unsettled)
 		return context_fail(device->ctx, -EXDEV, "one of the containers is iommufd's");
 	if (from->shared || from->lent || container->shared)
 		return context_fail(device->ctx, -EOPNOTSUPP, "groups that another process shares stay "

@@ -68,7 +68,8 @@ int vfioext_container_free(struct vfioext_container *container);
 /**
  * vfioext_container_backend() - what stands behind it, never VFIOEXT_BACKEND_ANY
  *
- * Of a container that was made with that it is settled when the first device is opened in it.
+ * Of a container that was made with that it is settled by the first device that is opened in it, or
+ * moved there.
  */
 enum vfioext_backend vfioext_container_backend(const struct vfioext_container *container);
 

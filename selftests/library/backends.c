@@ -511,6 +511,31 @@ TEST_F(backends, group_does_not_move_in_part)
 	EXPECT_EQ(0, vfioext_container_free(container));
 }
 
+/* A device that moves is as good as one that is opened there. */
+TEST_F(backends, container_that_is_settled_by_a_move)
+{
+	struct vfioext_open how = { 0 };
+	int i;
+
+	for (i = 0; i < 2; i++) {
+		fake.file = i ? EACCES : 0;
+		ASSERT_EQ(0, OPEN(FIRST, NULL, &self->device));
+		ASSERT_EQ(0, vfioext_container_new(self->ctx, VFIOEXT_BACKEND_ANY, &how.container));
+		ASSERT_EQ(0, vfioext_device_move(self->device, how.container)) {
+			TH_LOG("%s", vfioext_message(self->ctx));
+		}
+		EXPECT_EQ(i ? VFIOEXT_BACKEND_CONTAINER : VFIOEXT_BACKEND_IOMMUFD,
+			  vfioext_container_backend(how.container));
+		fake.file = EACCES;
+		EXPECT_EQ(i ? 0 : -EACCES, OPEN(ALONE, &how, &self->other));
+		vfioext_device_close(self->other);
+		vfioext_device_close(self->device);
+		self->other = NULL;
+		self->device = NULL;
+		EXPECT_EQ(0, vfioext_container_free(how.container));
+	}
+}
+
 static const uint8_t token_bytes[] = {
 	0x8b, 0x63, 0x1a, 0x5c, 0x7a, 0x1e, 0x4a, 0x4b, 0x8c, 0x6d, 0x01, 0x23, 0x45, 0x67, 0x89, 0xab,
 };
