@@ -13,8 +13,11 @@
 #include "context.h"
 #include "device.h"
 #include "kernel_abi.h"
+#include "opened.h"
 #include "spapr.h"
 #include "sysfs.h"
+#include "token.h"
+#include "unopened.h"
 
 static int fail_step(struct vfioext *ctx, const char *step)
 {
@@ -23,18 +26,16 @@ static int fail_step(struct vfioext *ctx, const char *step)
 	return context_fail(ctx, ret, "%s: %s", step, strerror(-ret));
 }
 
+/* What the caller wants, else what the environment of a program without privileges says. */
 static int choose_backend(struct vfioext *ctx, enum vfioext_backend *backend)
 {
-	const char *name = getenv("VFIOEXT_BACKEND");
+	const char *name = secure_getenv("VFIOEXT_BACKEND");
 
 	if (*backend > VFIOEXT_BACKEND_USER)
 		return context_fail(ctx, -EINVAL, "there is no backend %d", (int)*backend);
-	if (*backend != VFIOEXT_BACKEND_ANY)
+	if (*backend != VFIOEXT_BACKEND_ANY || !name || !name[0])
 		return 0;
-	if (!name || !name[0])
-		*backend = !access("/dev/iommu", F_OK) && !access("/dev/vfio/devices", F_OK) ?
-			   VFIOEXT_BACKEND_IOMMUFD : VFIOEXT_BACKEND_CONTAINER;
-	else if (!strcmp(name, "container"))
+	if (!strcmp(name, "container"))
 		*backend = VFIOEXT_BACKEND_CONTAINER;
 	else if (!strcmp(name, "iommufd"))
 		*backend = VFIOEXT_BACKEND_IOMMUFD;
@@ -80,14 +81,45 @@ static int open_iommufd(struct vfioext *ctx, struct vfioext_container *container
 	return 0;
 }
 
-static void close_iommufd(struct vfioext_container *container)
+static void close_iommufd(struct vfioext *ctx, uint32_t ioas)
 {
-	struct vfioext *ctx = container->ctx;
-	struct iommu_destroy destroy = { .size = sizeof(destroy), .id = container->ioas };
+	struct iommu_destroy destroy = { .size = sizeof(destroy), .id = ioas };
 
-	ioctl(container->fd, IOMMU_DESTROY, &destroy);
+	ioctl(ctx->iommufd, IOMMU_DESTROY, &destroy);
 	if (!--ctx->address_spaces)
+		close(ctx->iommufd);
+}
+
+static void close_container(struct vfioext_container *container)
+{
+	if (container->fd >= 0)
 		close(container->fd);
+	container->fd = -1;
+	if (container->registered)
+		mappings_free(container->registered);
+	container->registered = NULL;
+}
+
+/*
+ * iommufd, if the kernel has it and we may open it. Whether we may open a device's own file
+ * is seen when one is added: until then it is not settled.
+ */
+static int open_any(struct vfioext *ctx, struct vfioext_container *container)
+{
+	char message[sizeof(ctx->message)] = "";
+	int ret;
+
+	container->unsettled = true;
+	container->backend = VFIOEXT_BACKEND_IOMMUFD;
+	if (!access("/dev/vfio/devices", F_OK)) {
+		if (!open_iommufd(ctx, container))
+			return 0;
+		strcpy(message, ctx->message);
+	}
+	container->unsettled = false;
+	container->backend = VFIOEXT_BACKEND_CONTAINER;
+	ret = open_container(ctx, container);
+	return ret ? context_also(ctx, ret, message) : 0;
 }
 
 struct vfioext_container *container_alloc(struct vfioext *ctx, enum vfioext_backend backend)
@@ -123,7 +155,9 @@ int vfioext_container_new(struct vfioext *ctx, enum vfioext_backend backend,
 	new = container_alloc(ctx, backend);
 	if (!new)
 		return -ENOMEM;
-	if (backend == VFIOEXT_BACKEND_IOMMUFD)
+	if (backend == VFIOEXT_BACKEND_ANY)
+		ret = open_any(ctx, new);
+	else if (backend == VFIOEXT_BACKEND_IOMMUFD)
 		ret = open_iommufd(ctx, new);
 	else if (backend != VFIOEXT_BACKEND_USER)
 		ret = open_container(ctx, new);
@@ -166,11 +200,10 @@ int vfioext_container_free(struct vfioext_container *container)
 		dma_unmap_own(container);
 	free_groups(container);
 	if (container->fd >= 0 && container->backend == VFIOEXT_BACKEND_IOMMUFD)
-		close_iommufd(container);
-	else if (container->fd >= 0)
-		close(container->fd);
+		close_iommufd(container->ctx, container->ioas);
+	else
+		close_container(container);
 	allocations_forget(container);
-	mappings_free(container->registered);
 	mappings_free(container->mappings);
 	free(container->own_ranges);
 	pthread_mutex_destroy(&container->groups_lock);
@@ -197,13 +230,16 @@ void container_unhold(struct vfioext_container *container)
 		vfioext_container_free(container);
 }
 
+/* Devices of one group may have it for their own together. */
 void container_release(struct vfioext_container *container)
 {
 	bool unused;
 
 	pthread_mutex_lock(&container->lock);
-	container->orphaned = true;
-	unused = !container->held;
+	if (container->owners)
+		container->owners--;
+	container->orphaned = !container->owners;
+	unused = container->orphaned && !container->held;
 	pthread_mutex_unlock(&container->lock);
 	if (unused)
 		vfioext_container_free(container);
@@ -219,26 +255,6 @@ int vfioext_container_fd(const struct vfioext_container *container)
 	return container->fd;
 }
 
-/* What keeps a group from being viable, in words. */
-static int tell_breaker(struct vfioext *ctx, int group)
-{
-	const struct vfioext_device_info *breaker;
-	struct vfioext_device_list members;
-	int ret;
-
-	ret = vfioext_list_group(ctx, group, &members);
-	if (ret)
-		return ret;
-	breaker = vfioext_group_breaker(&members);
-	if (breaker)
-		context_fail(ctx, 0, "group %d is not viable: %s is bound to %s", group,
-			     breaker->name, breaker->driver);
-	else
-		context_fail(ctx, 0, "group %d is not viable", group);
-	vfioext_device_list_release(&members);
-	return -EBUSY;
-}
-
 static int open_group(struct vfioext_container *container, struct vfioext *ctx,
 		      struct group *group)
 {
@@ -249,8 +265,7 @@ static int open_group(struct vfioext_container *container, struct vfioext *ctx,
 	snprintf(path, sizeof(path), "/dev/vfio/%s%d", noiommu ? "noiommu-" : "", group->id);
 	group->fd = open(path, O_RDWR | O_CLOEXEC);
 	if (group->fd < 0 && errno == EBUSY)
-		return context_fail(ctx, -EBUSY, "group %d is open already; 'vfioext who %d' tells who has it",
-				    group->id, group->id);
+		return unopened_group(ctx, group->id);
 	if (group->fd < 0 && errno == ENOENT && !noiommu)
 		return context_fail(ctx, -ENOENT, "%s: no such file; a group without an IOMMU is opened "
 				    "with VFIOEXT_BACKEND_NOIOMMU alone", path);
@@ -259,12 +274,12 @@ static int open_group(struct vfioext_container *container, struct vfioext *ctx,
 	if (ioctl(group->fd, VFIO_GROUP_GET_STATUS, &status))
 		return fail_step(ctx, "VFIO_GROUP_GET_STATUS");
 	if (!(status.flags & VFIO_GROUP_FLAGS_VIABLE))
-		return tell_breaker(ctx, group->id);
+		return unopened_group(ctx, group->id);
 	return 0;
 }
 
 /* Others who got the container may have kept its IOMMU. */
-static int set_iommu(struct vfioext_container *container, struct vfioext *ctx)
+static int set_iommu(struct vfioext_container *container, struct vfioext *ctx, int group)
 {
 	int type = container->backend == VFIOEXT_BACKEND_NOIOMMU ? VFIO_NOIOMMU_IOMMU :
 		   container->registered ? VFIO_SPAPR_TCE_v2_IOMMU : VFIO_TYPE1v2_IOMMU;
@@ -272,15 +287,7 @@ static int set_iommu(struct vfioext_container *container, struct vfioext *ctx)
 	if (container->ready || !ioctl(container->fd, VFIO_SET_IOMMU, type) ||
 	    (container->lent && errno == EINVAL))
 		return 0;
-	if (errno == EPERM && type == VFIO_TYPE1v2_IOMMU)
-		return context_fail(ctx, -EPERM, "VFIO_SET_IOMMU: the host has no interrupt remapping; "
-				    "vfio_iommu_type1's allow_unsafe_interrupts=1 opens devices without, "
-				    "and lets who has one send the host any interrupt");
-	if (errno == ENODEV && type == VFIO_TYPE1v2_IOMMU &&
-	    !sysfs_exists(ctx, "module/vfio_iommu_type1"))
-		return context_fail(ctx, -ENODEV, "VFIO_SET_IOMMU: vfio_iommu_type1 is not loaded; "
-				    "'modprobe vfio_iommu_type1' loads it");
-	return fail_step(ctx, "VFIO_SET_IOMMU");
+	return unopened_iommu(container, ctx, group, errno);
 }
 
 /* The first group brings the IOMMU. */
@@ -289,13 +296,9 @@ static int attach_group(struct vfioext_container *container, struct vfioext *ctx
 {
 	int ret;
 
-	if (ioctl(group->fd, VFIO_GROUP_SET_CONTAINER, &container->fd)) {
-		if (errno == EPERM && container->registered)
-			return context_fail(ctx, -EPERM, "group %d cannot share another's address space: on "
-					    "POWER under a hypervisor each has its own", group->id);
-		return fail_step(ctx, "VFIO_GROUP_SET_CONTAINER");
-	}
-	ret = set_iommu(container, ctx);
+	if (ioctl(group->fd, VFIO_GROUP_SET_CONTAINER, &container->fd))
+		return unopened_container(container, ctx, group->id, errno);
+	ret = set_iommu(container, ctx, group->id);
 	if (ret)
 		ioctl(group->fd, VFIO_GROUP_UNSET_CONTAINER);
 	return ret;
@@ -363,14 +366,15 @@ struct group *container_add_group(struct vfioext_container *container, int id, i
 
 static int device_from_group(struct vfioext_device *device, struct vfioext *ctx)
 {
+	const char *token = device->vf_token;
 	char name[VFIOEXT_NAME_SIZE + 64];
 
-	snprintf(name, sizeof(name), "%s%s%s", device->info.name, device->vf_token ? " vf_token=" : "",
-		 device->vf_token ? device->vf_token : "");
+	snprintf(name, sizeof(name), "%s%s%s", device->info.name, token ? " vf_token=" : "",
+		 token ? token : "");
 	device->fd = ioctl(device->group->fd, VFIO_GROUP_GET_DEVICE_FD, name);
 	if (device->fd >= 0)
 		return 0;
-	if (errno == EACCES && !device->vf_token)
+	if (errno == EACCES && !token)
 		return context_fail(ctx, -EACCES, "%s wants the token of its physical function's owner",
 				    device->info.name);
 	return fail_step(ctx, "VFIO_GROUP_GET_DEVICE_FD");
@@ -440,36 +444,76 @@ static int attach_iommufd(struct vfioext_container *container, struct vfioext_de
 	};
 
 	if (ioctl(device->fd, VFIO_DEVICE_ATTACH_IOMMUFD_PT, &attach))
-		return fail_step(device->ctx, "VFIO_DEVICE_ATTACH_IOMMUFD_PT");
+		return unopened_attach(device->ctx, &device->info, errno);
 	return 0;
+}
+
+static int bind_file(struct vfioext_container *container, struct vfioext_device *device)
+{
+	const char *token = device->vf_token;
+	uint8_t uuid[TOKEN_SIZE];
+	struct bind_with_token bind = {
+		.argsz = token ? sizeof(bind) : sizeof(struct vfio_device_bind_iommufd),
+		.flags = token ? VFIO_DEVICE_BIND_FLAG_TOKEN : 0,
+		.iommufd = container->fd,
+		.token_uuid_ptr = (uintptr_t)uuid,
+	};
+
+	if (token)
+		token_parse(token, uuid);
+	if (!ioctl(device->fd, VFIO_DEVICE_BIND_IOMMUFD, &bind))
+		return 0;
+	/* Linux 6.17 was the first to ask for a token here. */
+	if (token && errno == EINVAL)
+		return context_fail(device->ctx, -EOPNOTSUPP, "this kernel takes no token over iommufd; "
+				    "set VFIOEXT_BACKEND=container");
+	return unopened_bind(device->ctx, &device->info, errno);
 }
 
 static int add_by_file(struct vfioext_container *container, struct vfioext_device *device)
 {
-	struct vfio_device_bind_iommufd bind = {
-		.argsz = sizeof(bind),
-		.iommufd = container->fd,
-	};
-	int ret;
+	int ret = open_device_file(device);
 
-	if (device->vf_token)
-		return context_fail(device->ctx, -EOPNOTSUPP,
-				    "a token is for VFIO containers; set VFIOEXT_BACKEND=container");
-	ret = open_device_file(device);
 	if (ret)
 		return ret;
-	if (ioctl(device->fd, VFIO_DEVICE_BIND_IOMMUFD, &bind)) {
-		if (errno == EINVAL || errno == EBUSY || errno == EPERM)
-			ret = tell_breaker(device->ctx, device->info.group);
-		else
-			ret = fail_step(device->ctx, "VFIO_DEVICE_BIND_IOMMUFD");
-	}
+	ret = bind_file(container, device);
 	if (!ret)
 		ret = attach_iommufd(container, device);
 	if (ret) {
 		close(device->fd);
 		device->fd = -1;
 	}
+	return ret;
+}
+
+/*
+ * The first device decides for a container that is to be whatever works: where its own file, or
+ * iommufd, is not for us, its group may be. One that is held is so either way.
+ */
+static int add_by_either(struct vfioext_container *container, struct vfioext_device *device)
+{
+	struct vfioext *ctx = device->ctx;
+	char message[sizeof(ctx->message)];
+	int iommufd = container->fd, ret;
+
+	ret = add_by_file(container, device);
+	if (!ret || ret == -EBUSY)
+		goto out;
+	strcpy(message, ctx->message);
+	container->backend = VFIOEXT_BACKEND_CONTAINER;
+	ret = open_container(ctx, container);
+	if (!ret)
+		ret = add_by_group(container, device);
+	if (!ret) {
+		close_iommufd(ctx, container->ioas);
+		goto out;
+	}
+	ret = context_also(ctx, ret, message);
+	close_container(container);
+	container->backend = VFIOEXT_BACKEND_IOMMUFD;
+	container->fd = iommufd;
+out:
+	container->unsettled = ret;
 	return ret;
 }
 
@@ -493,7 +537,8 @@ static int add(struct vfioext_container *container, struct vfioext_device *devic
 	case VFIOEXT_BACKEND_USER:
 		return remote_join(container, device);
 	case VFIOEXT_BACKEND_IOMMUFD:
-		return add_by_file(container, device);
+		return container->unsettled ? add_by_either(container, device) :
+					      add_by_file(container, device);
 	default:
 		return add_by_group(container, device);
 	}
@@ -525,9 +570,12 @@ int container_add_device(struct vfioext_container *container, struct vfioext_dev
 		dma_begin(container);
 	}
 	pthread_mutex_unlock(&container->lock);
-	if (!ret)
-		container_adopt_device(container, device);
-	return ret;
+	if (ret)
+		return ret;
+	container_adopt_device(container, device);
+	if (!device->remote)
+		opened_add(device);
+	return 0;
 }
 
 /*
@@ -569,6 +617,7 @@ void container_remove_device(struct vfioext_device *device)
 {
 	struct vfioext_container *container = device->container;
 
+	opened_remove(device);
 	pthread_mutex_lock(&container->lock);
 	if (device->remote)
 		remote_leave(device);
@@ -594,6 +643,8 @@ int container_move_device(struct vfioext_device *device, struct vfioext_containe
 				    "so of different openings of /dev/iommu");
 	pthread_mutex_lock(&to->lock);
 	ret = attach_iommufd(to, device);
+	if (!ret)
+		to->unsettled = false;
 	if (!ret && !to->ready) {
 		to->ready = true;
 		dma_begin(to);

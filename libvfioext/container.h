@@ -31,6 +31,8 @@ struct group {
 /*
  * @fd: of /dev/vfio/vfio, or /dev/iommu
  * @ioas: iommufd's number of the address space
+ * @unsettled: iommufd stands behind it for now: its first device may change that
+ * @owners: devices whose own it is
  * @remotes: the devices in it, where other processes serve them
  * @allocated: what vfioext_dma_alloc() gave, mapped or not; see allocation.c
  * @registered: memory that is registered with POWER's IOMMU, by its address in the place of
@@ -56,6 +58,8 @@ struct vfioext_container {
 	enum vfioext_backend backend;
 	int fd;
 	uint32_t ioas;
+	bool unsettled;
+	unsigned int owners;
 	struct vfioext_device *remotes;
 	struct mappings *allocated;
 	struct mappings *registered;
@@ -92,7 +96,7 @@ void container_adopt_device(struct vfioext_container *container, struct vfioext_
 void container_hold(struct vfioext_container *container);
 void container_unhold(struct vfioext_container *container);
 
-/* Free what was a device's own, now or when nobody holds it any longer. */
+/* Free what was a device's own, when it is no other's and nobody holds it any longer. */
 void container_release(struct vfioext_container *container);
 
 /* For one that another process has opened. Return: NULL without memory. */

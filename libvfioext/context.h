@@ -36,5 +36,7 @@ int context_need_nothing(struct vfioext *ctx);
 
 int context_fail(struct vfioext *ctx, int error, const char *format, ...)
 	__attribute__((format(printf, 3, 4)));
+/* What was tried before failed, too: its message comes first. Return: @error */
+int context_also(struct vfioext *ctx, int error, const char *before);
 
 #endif

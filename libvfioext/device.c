@@ -11,8 +11,10 @@
 
 #include "container.h"
 #include "context.h"
+#include "opened.h"
 #include "region.h"
 #include "sysfs.h"
+#include "token.h"
 #include "watch.h"
 
 static int read_info(struct vfioext_device *device)
@@ -35,6 +37,26 @@ static int read_info(struct vfioext_device *device)
 	return device->regions && device->irqs ? 0 : -ENOMEM;
 }
 
+/* A group is in one address space, and so is the second device of it. */
+static bool share_container(struct vfioext_device *device, enum vfioext_backend backend,
+			    struct vfioext_container **container)
+{
+	const struct vfioext_device *other = opened_beside(device);
+	enum vfioext_backend has;
+
+	if (!other || device->remote)
+		return false;
+	has = other->container->backend;
+	if (backend != has && (backend != VFIOEXT_BACKEND_ANY || has == VFIOEXT_BACKEND_NOIOMMU))
+		return false;
+	*container = other->container;
+	if (other->own == other->container) {
+		device->own = other->own;
+		device->own->owners++;
+	}
+	return true;
+}
+
 static int take_container(struct vfioext_device *device, const struct vfioext_open *how,
 			  struct vfioext_container **container)
 {
@@ -42,13 +64,16 @@ static int take_container(struct vfioext_device *device, const struct vfioext_op
 	int ret;
 
 	*container = how ? how->container : NULL;
-	if (*container)
+	if (*container || share_container(device, backend, container))
 		return 0;
 	if (device->remote && backend == VFIOEXT_BACKEND_ANY)
 		backend = VFIOEXT_BACKEND_USER;
 	ret = vfioext_container_new(device->ctx, backend, &device->own);
+	if (ret)
+		return ret;
+	device->own->owners = 1;
 	*container = device->own;
-	return ret;
+	return 0;
 }
 
 static int open_in_container(struct vfioext_device *device, const struct vfioext_open *how)
@@ -78,7 +103,7 @@ static struct vfioext_device *device_new(struct vfioext *ctx,
 	device->info = *info;
 	device->fd = -1;
 	pthread_mutex_init(&device->lock, NULL);
-	if (how && how->vf_token) {
+	if (how && how->vf_token && token_wanted(ctx, info)) {
 		device->vf_token = strdup(how->vf_token);
 		if (!device->vf_token) {
 			vfioext_device_close(device);
@@ -102,7 +127,7 @@ int vfioext_device_open(struct vfioext *ctx, const char *name, const struct vfio
 	if (!remote_path(name) && !info.vfio)
 		return context_fail(ctx, -ENXIO, "%s is not bound to a VFIO driver; "
 				    "'vfioext bind %s' binds it", info.name, info.name);
-	if (how && how->vf_token && strlen(how->vf_token) > 36)
+	if (how && how->vf_token && !token_parse(how->vf_token, NULL))
 		return context_fail(ctx, -EINVAL, "a token is a UUID");
 	new = device_new(ctx, &info, how);
 	if (!new)
@@ -185,14 +210,10 @@ static int reopen_in(struct vfioext_device *device, struct vfioext_container *co
 	return ret;
 }
 
-static bool shares_group(const struct vfioext_device *device)
-{
-	return device->group && device->group->devices > 1;
-}
-
 int vfioext_device_move(struct vfioext_device *device, struct vfioext_container *container)
 {
 	struct vfioext_container *from = device->container;
+	unsigned int nr;
 
 	if (vfioext_device_lost(device))
 		return -ENODEV;
@@ -202,14 +223,15 @@ int vfioext_device_move(struct vfioext_device *device, struct vfioext_container 
 	    (device->remote || container->backend == VFIOEXT_BACKEND_USER))
 		return context_fail(device->ctx, -EXDEV, "one of the containers is for vfio-user "
 				    "devices, and the other is not");
-	if (container->backend != from->backend)
+	if (container->backend != from->backend && !container->unsettled)
 		return context_fail(device->ctx, -EXDEV, "one of the containers is iommufd's");
 	if (from->shared || from->lent || container->shared)
 		return context_fail(device->ctx, -EOPNOTSUPP, "groups that another process shares stay "
 				    "in its container");
-	if (shares_group(device))
+	nr = device->remote ? 1 : opened_count(device);
+	if (nr > 1)
 		return context_fail(device->ctx, -EBUSY, "group %d has %u devices open", device->info.group,
-				    device->group->devices);
+				    nr);
 	if (device->remote)
 		return remote_move(device, container);
 	if (from->backend == VFIOEXT_BACKEND_IOMMUFD)

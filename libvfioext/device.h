@@ -30,6 +30,8 @@ struct irq {
  * @fd: the device's; once it is lost, of a file of nothing
  * @remote: NULL unless another process serves it; then there is no @fd
  * @next: of the remote devices in its container
+ * @next_opened: of all others that the process has open
+ * @vf_token: NULL, too, if the device has none
  * @mapped: a region was mapped
  * @lost: it was taken away, or its server has gone
  * @let_go: nothing of it is ours any longer
@@ -48,6 +50,7 @@ struct vfioext_device {
 	int fd;
 	struct remote *remote;
 	struct vfioext_device *next;
+	struct vfioext_device *next_opened;
 	bool pci;
 	bool resettable;
 	atomic_bool mapped;

@@ -20,6 +20,9 @@
 #define HUGE_SIZE (2ULL << 20)
 #define CAP_IPC_LOCK_BIT 14
 
+/* The kernel's number of the first user namespace never changes. */
+#define INITIAL_USERS "user:[4026531837]"
+
 /* Each time twice as far on, and so never in vain where there is room. */
 #define SHARED_TRIES 32
 
@@ -154,9 +157,21 @@ static int read_remotes(struct vfioext_container *container)
 	return 0;
 }
 
-/* The kernel counts what is locked unless the process may lock without end. */
-static uint64_t locked_left(void)
+/* A capability of another user namespace's is none to the kernel here. */
+static bool is_initial_namespace(void)
 {
+	char name[32] = "";
+
+	return readlink("/proc/self/ns/user", name, sizeof(name) - 1) < 0 || !strcmp(name, INITIAL_USERS);
+}
+
+/*
+ * The kernel counts what is locked unless the process may lock without end: a container what the
+ * process has locked, iommufd what its user has pinned, of which the process' own alone can be seen.
+ */
+static uint64_t locked_left(const struct vfioext_container *container)
+{
+	const char *what = container->backend == VFIOEXT_BACKEND_IOMMUFD ? "VmPin: %llu" : "VmLck: %llu";
 	unsigned long long capabilities = 0, locked_kb = 0;
 	FILE *file = fopen("/proc/self/status", "re");
 	struct rlimit limit;
@@ -165,11 +180,11 @@ static uint64_t locked_left(void)
 
 	while (file && fgets(line, sizeof(line), file))
 		found += sscanf(line, "CapEff: %llx", &capabilities) == 1 ||
-			 sscanf(line, "VmLck: %llu", &locked_kb) == 1;
+			 sscanf(line, what, &locked_kb) == 1;
 	if (file)
 		fclose(file);
-	if (found < 2 || capabilities & (1ULL << CAP_IPC_LOCK_BIT) || getrlimit(RLIMIT_MEMLOCK, &limit) ||
-	    limit.rlim_cur == RLIM_INFINITY)
+	if (found < 2 || getrlimit(RLIMIT_MEMLOCK, &limit) || limit.rlim_cur == RLIM_INFINITY ||
+	    (capabilities & (1ULL << CAP_IPC_LOCK_BIT) && is_initial_namespace()))
 		return UINT64_MAX;
 	return limit.rlim_cur > locked_kb << 10 ? limit.rlim_cur - (locked_kb << 10) : 0;
 }
@@ -181,7 +196,7 @@ static int read_limits(struct vfioext_container *container)
 
 	memset(limits, 0, sizeof(*limits));
 	limits->mappings_left = UINT64_MAX;
-	limits->locked_left = locked_left();
+	limits->locked_left = locked_left(container);
 	if (!container->shared) {
 		container->ranges = &whole;
 		container->nr_ranges = 1;
@@ -242,12 +257,12 @@ static bool in_ranges(const struct vfioext_container *container, uint64_t iova, 
 	return false;
 }
 
-static int check_room(struct vfioext_container *container, uint64_t size)
+static int check_room(struct vfioext_container *container)
 {
 	struct vfioext *ctx = container->ctx;
 
 	/* What is known may be old: the process, and others, give back, too. */
-	if (!container->limits.mappings_left || size > container->limits.locked_left)
+	if (!container->limits.mappings_left)
 		read_limits(container);
 	if (!container->limits.mappings_left)
 		return container->backend == VFIOEXT_BACKEND_USER ?
@@ -255,10 +270,6 @@ static int check_room(struct vfioext_container *container, uint64_t size)
 				    "in use; map in larger pieces") :
 		       context_fail(ctx, -ENOSPC, "all mappings that vfio allows a container are in use; "
 				    "map in larger pieces, or raise vfio_iommu_type1's dma_entry_limit");
-	if (size > container->limits.locked_left)
-		return context_fail(ctx, -ENOMEM, "%" PRIu64 " KiB cannot be locked in memory, %" PRIu64
-				    " KiB are left; raise RLIMIT_MEMLOCK (ulimit -l)", size >> 10,
-				    container->limits.locked_left >> 10);
 	return 0;
 }
 
@@ -307,8 +318,27 @@ static int choose_iova(struct vfioext_container *container, struct mapping *mapp
 	return 0;
 }
 
+/*
+ * What can be locked is the kernel's to say: it counts nothing for a mediated device, and iommufd
+ * counts what is another process', too. These are the numbers to its refusal, if they explain it.
+ */
+static bool tell_locked(struct vfioext_container *container, const struct mapping *mapping)
+{
+	bool by_user = container->backend == VFIOEXT_BACKEND_IOMMUFD;
+	uint64_t left = locked_left(container);
+
+	if (left == UINT64_MAX || (left >= mapping->size && !by_user))
+		return false;
+	context_fail(container->ctx, 0, "%" PRIu64 " KiB cannot be locked in memory, %" PRIu64 " KiB are left%s; "
+		     "raise RLIMIT_MEMLOCK (ulimit -l)", mapping->size >> 10, left >> 10,
+		     by_user ? ", less what other processes of this user have" : "");
+	return true;
+}
+
 static int fail_map(struct vfioext_container *container, int ret, const struct mapping *mapping)
 {
+	if (ret == -ENOMEM && tell_locked(container, mapping))
+		return ret;
 	if (ret == -EPERM && container->registered && container->groups->next)
 		return context_fail(container->ctx, ret, "on POWER under a hypervisor each group has an "
 				    "address space of its own; open its devices in a container of their own");
@@ -381,14 +411,12 @@ static int unmap_in_kernel(struct vfioext_container *container, uint64_t iova, u
 }
 
 /* Limits that there are change with each mapping. */
-static void count(struct vfioext_container *container, bool mapped, uint64_t size)
+static void count(struct vfioext_container *container, bool mapped)
 {
 	struct vfioext_dma_limits *limits = &container->limits;
 
 	if (limits->mappings_left != UINT64_MAX)
 		limits->mappings_left += mapped ? -1 : 1;
-	if (limits->locked_left != UINT64_MAX)
-		limits->locked_left += mapped ? -size : size;
 }
 
 /* Is exactly this mapped at a fixed place already? */
@@ -410,7 +438,7 @@ static int map_once(struct vfioext_container *container, struct mapping *mapping
 		return ret;
 	if (flags & VFIOEXT_DMA_FIXED && is_mapped(container, mapping))
 		return 0;
-	ret = check_room(container, mapping->size);
+	ret = check_room(container);
 	if (ret)
 		return ret;
 	ret = mappings_add(container->mappings, mapping);
@@ -423,7 +451,7 @@ static int map_once(struct vfioext_container *container, struct mapping *mapping
 	if (ret)
 		mappings_remove(container->mappings, mapping->iova, NULL);
 	else
-		count(container, true, mapping->size);
+		count(container, true);
 	return ret;
 }
 
@@ -448,6 +476,13 @@ static int map_locked(struct vfioext_container *container, struct mapping *mappi
 	return ret;
 }
 
+/* What is not known may come to mean something. */
+static int check_flags(struct vfioext_container *container, unsigned int flags, unsigned int more)
+{
+	flags &= ~(VFIOEXT_DMA_READ | VFIOEXT_DMA_WRITE | VFIOEXT_DMA_FIXED | more);
+	return flags ? context_fail(container->ctx, -EINVAL, "there are no flags %#x here", flags) : 0;
+}
+
 int vfioext_dma_map(struct vfioext_container *container, void *vaddr, uint64_t size,
 		    unsigned int flags, uint64_t *iova)
 {
@@ -459,6 +494,9 @@ int vfioext_dma_map(struct vfioext_container *container, void *vaddr, uint64_t s
 	uint64_t page;
 	int ret;
 
+	ret = check_flags(container, flags, 0);
+	if (ret)
+		return ret;
 	if (!mapping.flags)
 		mapping.flags = VFIOEXT_DMA_READ | VFIOEXT_DMA_WRITE;
 	if (flags & VFIOEXT_DMA_FIXED)
@@ -511,7 +549,7 @@ static void forget(struct vfioext_container *container, uint64_t iova)
 		return;
 	if (container->registered)
 		spapr_unregister(container, mapping.vaddr, mapping.size);
-	count(container, false, mapping.size);
+	count(container, false);
 }
 
 /* One by one, up to an address. */

@@ -2,6 +2,8 @@
 /* Drivers in user space, and which devices are theirs. */
 #include <errno.h>
 #include <linux/pci_regs.h>
+#include <stdbool.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <vfioext/config.h>
@@ -18,6 +20,7 @@ struct bound {
 /*
  * @drivers: in the order of trying
  * @bound: devices that have a driver
+ * @left_out: those that the last scan has found none for
  */
 struct vfioext_bus {
 	struct vfioext *ctx;
@@ -26,6 +29,8 @@ struct vfioext_bus {
 	const struct vfioext_driver **drivers;
 	size_t nr_drivers;
 	struct bound *bound;
+	struct vfioext_left_out *left_out;
+	size_t nr_left_out;
 };
 
 static void take_ids(struct vfioext_device *device, struct vfioext_device_info *info)
@@ -137,6 +142,7 @@ void vfioext_bus_free(struct vfioext_bus *bus)
 	while (bus->bound)
 		unbind(&bus->bound);
 	free(bus->drivers);
+	free(bus->left_out);
 	free(bus->vf_token);
 	free(bus);
 }
@@ -199,17 +205,25 @@ static int probe(struct vfioext_bus *bus, const struct vfioext_driver *driver, c
 	return 0;
 }
 
-static int probe_all(struct vfioext_bus *bus, const struct vfioext_device_info *info)
+/* @wanted: a driver is for it, or its ids could not be read to see that none is */
+static int probe_all(struct vfioext_bus *bus, const struct vfioext_device_info *info, bool *wanted)
 {
 	struct vfioext_device_info known = *info;
-	int ret = -ENOENT;
+	int ret = -ENOENT, error = 0;
 	size_t i;
 
 	if (!strcmp(known.bus, "mdev"))
-		vfioext_read_mdev_ids(bus->ctx, &known);
-	for (i = 0; i < bus->nr_drivers && ret; i++)
-		if (drives(bus, bus->drivers[i], &known))
-			ret = probe(bus, bus->drivers[i], known.name);
+		error = vfioext_read_mdev_ids(bus->ctx, &known);
+	/* One of another API has none. */
+	*wanted = error && error != -EINVAL;
+	if (*wanted)
+		ret = error;
+	for (i = 0; i < bus->nr_drivers && ret; i++) {
+		if (!drives(bus, bus->drivers[i], &known))
+			continue;
+		*wanted = true;
+		ret = probe(bus, bus->drivers[i], known.name);
+	}
 	return ret;
 }
 
@@ -217,6 +231,7 @@ int vfioext_bus_plug(struct vfioext_bus *bus, const char *name)
 {
 	struct vfioext_device_info info;
 	int ret = vfioext_find_device(bus->ctx, name, &info);
+	bool wanted;
 
 	if (ret)
 		return ret;
@@ -225,7 +240,7 @@ int vfioext_bus_plug(struct vfioext_bus *bus, const char *name)
 	if (!info.vfio)
 		return context_fail(bus->ctx, -ENXIO, "%s is not bound to a VFIO driver; "
 				    "'vfioext bind %s' binds it", info.name, info.name);
-	return probe_all(bus, &info);
+	return probe_all(bus, &info, &wanted);
 }
 
 int vfioext_bus_unplug(struct vfioext_bus *bus, const char *name)
@@ -268,21 +283,52 @@ static void remove_gone(struct vfioext_bus *bus, const struct vfioext_device_lis
 	}
 }
 
+static int leave_out(struct vfioext_bus *bus, const char *name, int error)
+{
+	struct vfioext_left_out *more;
+
+	more = realloc(bus->left_out, (bus->nr_left_out + 1) * sizeof(*more));
+	if (!more)
+		return -ENOMEM;
+	bus->left_out = more;
+	more += bus->nr_left_out++;
+	strcpy(more->name, name);
+	more->error = error;
+	snprintf(more->reason, sizeof(more->reason), "%.*s", (int)sizeof(more->reason) - 1,
+		 bus->ctx->message);
+	return 0;
+}
+
+const struct vfioext_left_out *vfioext_bus_left_out(const struct vfioext_bus *bus, size_t *nr)
+{
+	*nr = bus->nr_left_out;
+	return *nr ? bus->left_out : NULL;
+}
+
 int vfioext_bus_scan(struct vfioext_bus *bus)
 {
 	struct vfioext_device_list devices;
 	struct bound *bound;
-	int ret, nr = 0;
+	int ret, error, nr = 0;
+	bool wanted;
 	size_t i;
 
 	ret = vfioext_list_devices(bus->ctx, &devices);
 	if (ret)
 		return ret;
 	remove_gone(bus, &devices);
-	for (i = 0; i < devices.nr; i++)
-		if (devices.list[i].vfio && !*find_bound(bus, devices.list[i].name))
-			probe_all(bus, &devices.list[i]);
+	bus->nr_left_out = 0;
+	for (i = 0; i < devices.nr && !ret; i++) {
+		if (!devices.list[i].vfio || *find_bound(bus, devices.list[i].name))
+			continue;
+		bus->ctx->message[0] = '\0';
+		error = probe_all(bus, &devices.list[i], &wanted);
+		if (error && wanted)
+			ret = leave_out(bus, devices.list[i].name, error);
+	}
 	vfioext_device_list_release(&devices);
+	if (ret)
+		return ret;
 	for (bound = bus->bound; bound; bound = bound->next)
 		nr++;
 	return nr;

@@ -95,6 +95,19 @@ struct vfio_device_bind_iommufd {
 };
 #endif
 
+/* With what Linux 6.17 added: the address of a token of 16 bytes. */
+#ifndef VFIO_DEVICE_BIND_FLAG_TOKEN
+#define VFIO_DEVICE_BIND_FLAG_TOKEN 1
+#endif
+
+struct bind_with_token {
+	__u32 argsz;
+	__u32 flags;
+	__s32 iommufd;
+	__u32 out_devid;
+	__aligned_u64 token_uuid_ptr;
+};
+
 #ifndef VFIO_DEVICE_ATTACH_IOMMUFD_PT
 #define VFIO_DEVICE_ATTACH_IOMMUFD_PT _IO(VFIO_TYPE, VFIO_BASE + 19)
 

@@ -151,6 +151,13 @@ int vfioext_policy_get(struct vfioext *ctx, const char *device, struct vfioext_p
 	return ret ? ret : request_run(ctx, &request, take_policy, policy);
 }
 
+/* What is not known here may come to mean something. */
+static bool policy_is_known(const struct vfioext_policy *policy, unsigned int more)
+{
+	return !(policy->has & ~(VFIOEXT_POLICY_TIMEOUT | VFIOEXT_POLICY_GRACE |
+				 VFIOEXT_POLICY_EXTEND_MAX | VFIOEXT_POLICY_ACTION | more));
+}
+
 static void put_policy(struct request *request, const struct vfioext_policy *policy)
 {
 	if (policy->has & VFIOEXT_POLICY_TIMEOUT)
@@ -169,6 +176,8 @@ int vfioext_policy_set(struct vfioext *ctx, const char *device,
 	struct request request;
 	int ret = 0;
 
+	if (!policy_is_known(policy, 0))
+		return context_fail(ctx, -EINVAL, "a policy has something unknown, %#x", policy->has);
 	request_begin(&request, VFIOEXT_CMD_POLICY_SET, 0);
 	if (device)
 		ret = request_put_string(&request, VFIOEXT_A_DEVICE_NAME, device);
@@ -238,6 +247,8 @@ int vfioext_removal_start(struct vfioext *ctx, const char *device,
 	struct request request;
 	int ret;
 
+	if (how && !policy_is_known(how, VFIOEXT_POLICY_DETACHED))
+		return context_fail(ctx, -EINVAL, "a policy has something unknown, %#x", how->has);
 	request_begin(&request, VFIOEXT_CMD_REMOVAL_START, 0);
 	ret = request_put_string(&request, VFIOEXT_A_DEVICE_NAME, device);
 	if (how)

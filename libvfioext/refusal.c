@@ -16,19 +16,33 @@
 
 #define CLASS_BRIDGE 0x06
 
-/* The processes that hold the device, as many as fit. */
-static void name_holders(struct vfioext *ctx, const char *device, char *text, size_t size)
+/* As many as fit. */
+static void name_all(struct vfioext_holders *holders, char *text, size_t size)
 {
-	struct vfioext_holders holders;
 	size_t at = 0, i;
 
-	text[0] = '\0';
-	if (vfioext_device_holders(ctx, device, &holders))
-		return;
-	for (i = 0; i < holders.nr && at < size; i++)
+	for (i = 0; i < holders->nr && at < size; i++)
 		at += (size_t)snprintf(text + at, size - at, "%s%s, pid %d", at ? "; " : "",
-				       holders.list[i].comm, holders.list[i].pid);
-	vfioext_holders_release(&holders);
+				       holders->list[i].comm, holders->list[i].pid);
+	vfioext_holders_release(holders);
+}
+
+void name_holders(struct vfioext *ctx, const char *device, char *text, size_t size)
+{
+	struct vfioext_holders holders;
+
+	text[0] = '\0';
+	if (!vfioext_device_holders(ctx, device, &holders))
+		name_all(&holders, text, size);
+}
+
+void name_group_holders(struct vfioext *ctx, int group, char *text, size_t size)
+{
+	struct vfioext_holders holders;
+
+	text[0] = '\0';
+	if (!vfioext_group_holders(ctx, group, &holders))
+		name_all(&holders, text, size);
 }
 
 /* The sibling that is open, or else any that VFIO has, as the group alone may be open. */

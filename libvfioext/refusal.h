@@ -3,6 +3,7 @@
 #define LIBVFIOEXT_REFUSAL_H
 
 #include <stdbool.h>
+#include <stddef.h>
 
 struct vfioext;
 struct vfioext_device_info;
@@ -20,5 +21,11 @@ int refusal_explain(struct vfioext *ctx, const struct vfioext_device_info *info,
  */
 bool explain_owner(struct vfioext *ctx, const struct vfioext_device_info *info,
 		   const char *driver);
+/*
+ * The processes that hold a device, or a group and what is in it, as "qemu, pid 12; dpdk, pid 17";
+ * "" if nobody does, or it cannot be told.
+ */
+void name_holders(struct vfioext *ctx, const char *device, char *text, size_t size);
+void name_group_holders(struct vfioext *ctx, int group, char *text, size_t size);
 
 #endif

@@ -224,6 +224,7 @@ int vfioext_region_read(const struct vfioext_region *region, void *buffer, size_
 			memcpy(to + done, piece.bytes, width);
 		done += whole ? whole : width;
 	}
+	vfioext_io_rmb();
 	if (lost_since(region))
 		ret = -ENODEV;
 	if (ret == -ENODEV)
@@ -247,6 +248,7 @@ int vfioext_region_write(const struct vfioext_region *region, const void *buffer
 		return ret;
 	if (vfioext_device_lost(region->device))
 		return -ENODEV;
+	vfioext_io_wmb();
 	for (done = 0; done < size && !ret; done += whole ? whole : width) {
 		whole = whole_size(region, offset + done, size - done);
 		width = piece_width(offset + done, size - done);

@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 #include <vfioext/discovery.h>
 #include <vfioext/reset.h>
 
@@ -10,6 +12,7 @@
 #include "context.h"
 #include "device.h"
 #include "kernel_abi.h"
+#include "opened.h"
 
 #define DEVICES_MAX 4096
 
@@ -50,16 +53,32 @@ static struct vfio_pci_hot_reset_info *read_dependent(struct vfioext_device *dev
 	return NULL;
 }
 
+/*
+ * The file of a group that is open in any container of the process, or that another process shares
+ * with this one. Return: a descriptor of the caller's own, or -1.
+ */
+static int group_file(struct vfioext_container *container, int id)
+{
+	const struct group *group;
+	int fd = opened_group_file(id);
+
+	if (fd >= 0)
+		return fd;
+	pthread_mutex_lock(&container->groups_lock);
+	group = container_find_group(container, id);
+	if (group)
+		fd = fcntl(group->fd, F_DUPFD_CLOEXEC, 0);
+	pthread_mutex_unlock(&container->groups_lock);
+	return fd;
+}
+
 static bool has_group(struct vfioext_container *container, int id)
 {
-	struct group *group;
-	bool found = false;
+	int fd = group_file(container, id);
 
-	pthread_mutex_lock(&container->lock);
-	for (group = container->groups; group && !found; group = group->next)
-		found = group->id == id;
-	pthread_mutex_unlock(&container->lock);
-	return found;
+	if (fd >= 0)
+		close(fd);
+	return fd >= 0;
 }
 
 /*
@@ -116,12 +135,13 @@ void vfioext_hot_reset_release(struct vfioext_hot_reset *reset)
 	memset(reset, 0, sizeof(*reset));
 }
 
-static bool takes_along(const struct vfioext_hot_reset *reset, const struct group *group)
+/* Several devices of a group come one after the other, or not. */
+static bool is_named(const struct vfioext_hot_reset *reset, size_t nr)
 {
 	size_t i;
 
-	for (i = 0; i < reset->nr; i++)
-		if (reset->list[i].group == group->id)
+	for (i = 0; i < nr; i++)
+		if (reset->list[i].group == reset->list[nr].group)
 			return true;
 	return false;
 }
@@ -132,22 +152,24 @@ static bool takes_along(const struct vfioext_hot_reset *reset, const struct grou
  */
 static int reset_with_groups(struct vfioext_device *device, const struct vfioext_hot_reset *reset)
 {
-	struct vfioext_container *container = device->container;
+	bool groups = device->container->backend != VFIOEXT_BACKEND_IOMMUFD;
 	struct vfio_pci_hot_reset *request;
-	struct group *group;
-	int ret = -ENOMEM;
+	int fd, ret = -ENOMEM;
+	size_t i;
 
 	request = calloc(1, sizeof(*request) + reset->nr * sizeof(request->group_fds[0]));
 	if (!request)
 		return ret;
 	request->argsz =
 		(uint32_t)(sizeof(*request) + reset->nr * sizeof(request->group_fds[0]));
-	pthread_mutex_lock(&container->lock);
-	for (group = container->groups; group; group = group->next)
-		if (takes_along(reset, group))
-			request->group_fds[request->count++] = group->fd;
+	for (i = 0; groups && i < reset->nr; i++) {
+		fd = is_named(reset, i) ? -1 : group_file(device->container, reset->list[i].group);
+		if (fd >= 0)
+			request->group_fds[request->count++] = fd;
+	}
 	ret = device_ioctl(device, VFIO_DEVICE_PCI_HOT_RESET, request) ? -errno : 0;
-	pthread_mutex_unlock(&container->lock);
+	while (request->count)
+		close(request->group_fds[--request->count]);
 	free(request);
 	return ret;
 }
@@ -163,8 +185,8 @@ int vfioext_device_hot_reset(struct vfioext_device *device)
 		return ret;
 	for (i = 0; i < reset.nr && !ret; i++)
 		if (!reset.list[i].ours)
-			ret = context_fail(device->ctx, -EPERM, "the reset would take %s along, which is "
-					   "not open in this container", reset.list[i].name);
+			ret = context_fail(device->ctx, -EPERM, "the reset would take %s along, which this "
+					   "process has not open", reset.list[i].name);
 	if (!ret)
 		ret = reset_with_groups(device, &reset);
 	vfioext_hot_reset_release(&reset);

@@ -13,7 +13,7 @@
 
 int vfioext_share_dpdk_path(const char *prefix, char *path, size_t size)
 {
-	const char *directory = geteuid() ? getenv("HOME") : "/var/run";
+	const char *directory = geteuid() ? secure_getenv("HOME") : "/var/run";
 	int len;
 
 	if (!prefix)

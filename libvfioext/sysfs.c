@@ -29,26 +29,44 @@ do {							\
 	va_end(args__);					\
 } while (0)
 
-/* The first line of an attribute. Return: its length, or an error. */
-int sysfs_read(struct vfioext *ctx, char *value, size_t size, const char *format, ...)
+static int read_file(const char *path, char *value, size_t size)
 {
-	char path[PATH_MAX];
 	ssize_t len;
 	int fd, ret;
 
-	value[0] = '\0';
-	PATH_OF(path, format, ret);
-	if (ret)
-		return ret;
 	fd = open(path, O_RDONLY | O_CLOEXEC);
 	if (fd < 0)
 		return -errno;
 	len = read(fd, value, size - 1);
-	ret = len < 0 ? -errno : 0;
+	ret = len < 0 ? -errno : (int)len;
 	close(fd);
-	if (ret)
+	value[ret < 0 ? 0 : ret] = '\0';
+	return ret;
+}
+
+/* An attribute of several lines. Return: its length, or an error. */
+int sysfs_read_lines(struct vfioext *ctx, char *value, size_t size, const char *format, ...)
+{
+	char path[PATH_MAX];
+	int ret;
+
+	value[0] = '\0';
+	PATH_OF(path, format, ret);
+	return ret ? ret : read_file(path, value, size);
+}
+
+/* The first line of an attribute. Return: its length, or an error. */
+int sysfs_read(struct vfioext *ctx, char *value, size_t size, const char *format, ...)
+{
+	char path[PATH_MAX];
+	int ret;
+
+	value[0] = '\0';
+	PATH_OF(path, format, ret);
+	if (!ret)
+		ret = read_file(path, value, size);
+	if (ret < 0)
 		return ret;
-	value[len] = '\0';
 	value[strcspn(value, "\n")] = '\0';
 	return (int)strlen(value);
 }

@@ -12,6 +12,8 @@ struct vfioext;
 /* The paths are below the context's sysfs directory, printf-style. */
 int sysfs_read(struct vfioext *ctx, char *value, size_t size, const char *format, ...)
 	__attribute__((format(printf, 4, 5)));
+int sysfs_read_lines(struct vfioext *ctx, char *value, size_t size, const char *format, ...)
+	__attribute__((format(printf, 4, 5)));
 int sysfs_read_hex(struct vfioext *ctx, uint32_t *value, const char *format, ...)
 	__attribute__((format(printf, 3, 4)));
 int sysfs_read_link(struct vfioext *ctx, char *value, size_t size, const char *format, ...)

@@ -83,8 +83,8 @@ static void tell_iommu(struct report *report)
 	if (remapped == KNOWN_NOT)
 		return;
 	say(report, "interrupt remapping", "%s", remapped ? "on" : "off: devices cannot be opened "
-	    "unless vfio_iommu_type1 has allow_unsafe_interrupts=1, with which a guest can send "
-	    "the host any interrupt");
+	    "unless vfio_iommu_type1 or iommufd has allow_unsafe_interrupts=1, with which a "
+	    "guest can send the host any interrupt");
 	if (!remapped && !report->missing)
 		report->missing = "interrupt remapping is off";
 }

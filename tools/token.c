@@ -1,9 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /* Opening a device, with the token that a virtual function's owner asks for. */
 #include <ctype.h>
-#include <stdio.h>
-#include <string.h>
-#include <unistd.h>
+#include <stddef.h>
 
 #include "vfioext.h"
 
@@ -24,28 +22,11 @@ bool take_token(const char *text, const char **token)
 	return is_token(text);
 }
 
-/* The kernel refuses a token for what has nothing to do with SR-IOV. */
-static bool takes_token(struct vfioext *ctx, const char *name)
-{
-	struct vfioext_device_info info;
-	char path[128];
-
-	if (vfioext_find_device(ctx, name, &info) || strcmp(info.bus, "pci"))
-		return false;
-	snprintf(path, sizeof(path), "/sys/bus/pci/devices/%s/physfn", info.name);
-	if (!access(path, F_OK))
-		return true;
-	snprintf(path, sizeof(path), "/sys/bus/pci/devices/%s/sriov_totalvfs", info.name);
-	return !access(path, F_OK);
-}
-
-/* @container: NULL for one of its own; @token: NULL for none */
+/* @container: NULL for one of its own; @token: NULL for none, and only for what has one */
 int open_device(struct vfioext *ctx, const char *name, const char *token,
 		struct vfioext_container *container, struct vfioext_device **device)
 {
-	struct vfioext_open how = { .container = container };
+	struct vfioext_open how = { .container = container, .vf_token = token };
 
-	if (token && takes_token(ctx, name))
-		how.vf_token = token;
 	return vfioext_device_open(ctx, name, &how, device);
 }

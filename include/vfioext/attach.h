@@ -123,9 +123,11 @@ int vfioext_attachment_fd(const struct vfioext_attachment *attachment);
  * @fn: hears of what happened, or NULL
  * @data: for @fn
  *
- * Does not wait for the primary. The kernel is asked for the limits of the IOMMU at the end of the
- * offer, and does not tell them while it maps memory for somebody. After an error the attachment
- * is good for nothing but vfioext_detach() if it was not complete; if it was, for all but this.
+ * Does not wait for the primary, but for the kernel: it asks it about the container, and that is
+ * answered when memory that is being mapped there, by whatever process, has been pinned.
+ *
+ * After an error the attachment is good for nothing but vfioext_detach() if it was not complete; if
+ * it was, for all but this.
  *
  * Return: how often something happened; -EACCES if the primary does not serve this user;
  * -EUSERS if it has too many clients; -ENODEV if it shares nothing; -EPROTONOSUPPORT if it

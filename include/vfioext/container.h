@@ -20,8 +20,9 @@ struct vfioext_container;
 /**
  * enum vfioext_backend - what stands behind a container
  * @VFIOEXT_BACKEND_ANY: what the environment variable VFIOEXT_BACKEND names
- *	("container" or "iommufd"), else iommufd where the kernel has it and
- *	devices have files of their own, else a VFIO container
+ *	("container" or "iommufd"; not asked in a program that has more privileges than its
+ *	caller), else iommufd where the kernel has it and /dev/iommu and the file of the first
+ *	device can be opened and bound, else a VFIO container
  * @VFIOEXT_BACKEND_CONTAINER: a VFIO container (/dev/vfio/vfio, type 1 v2, on POWER
  *	SPAPR TCE v2)
  * @VFIOEXT_BACKEND_IOMMUFD: an address space of /dev/iommu, which a context opens
@@ -48,7 +49,7 @@ enum vfioext_backend {
  *
  * Return: 0; -EINVAL if @backend or VFIOEXT_BACKEND is unknown; -ENOENT if the
  * kernel has no such backend; -EPERM, -EACCES, -ENOMEM; or the error of the step
- * that vfioext_message() names.
+ * that vfioext_message() names, or of the last one that was tried.
  */
 int vfioext_container_new(struct vfioext *ctx, enum vfioext_backend backend,
 			  struct vfioext_container **container);
@@ -66,12 +67,17 @@ int vfioext_container_new(struct vfioext *ctx, enum vfioext_backend backend,
  */
 int vfioext_container_free(struct vfioext_container *container);
 
-/** vfioext_container_backend() - what stands behind it, never VFIOEXT_BACKEND_ANY. */
+/**
+ * vfioext_container_backend() - what stands behind it, never VFIOEXT_BACKEND_ANY
+ *
+ * Of a container that was made with that it is settled by the first device that is opened in it, or
+ * moved there.
+ */
 enum vfioext_backend vfioext_container_backend(const struct vfioext_container *container);
 
 /**
  * vfioext_container_fd() - of /dev/vfio/vfio or /dev/iommu, which stays its own; -1 of one of
- * vfio-user devices
+ * vfio-user devices. Settled as its backend is.
  */
 int vfioext_container_fd(const struct vfioext_container *container);
 

@@ -23,9 +23,13 @@ struct vfioext_device;
 /**
  * struct vfioext_open - how to open a device
  * @container: the container to open it in, NULL for one of its own, made as
- *	@backend says and freed when the device is closed; later, if others are open in it then
+ *	@backend says and freed when the device is closed; later, if others are open in it then.
+ *	Where another device of its group is open in the context it is in that one's container,
+ *	as the kernel wants it, and if that is the other's own it is freed when both are closed.
  * @backend: what stands behind a container of its own
- * @vf_token: UUID that the owner of the physical function has set, or NULL
+ * @vf_token: UUID that the owner of the physical function has set, or NULL. Of a physical
+ *	function it is set by who opens it while no virtual one is open. A device that has none
+ *	is opened without.
  */
 struct vfioext_open {
 	struct vfioext_container *container;
@@ -45,12 +49,13 @@ struct vfioext_open {
  * The first device of a group opens the group and puts it into the container;
  * the last one takes it out again. A device that was closed may be opened again.
  *
- * Return: 0; -ENODEV, -EINVAL as vfioext_find_device(); -EXDEV if it is served over vfio-user
+ * Return: 0; -ENODEV, -EINVAL as vfioext_find_device(), or if a token is no UUID; -EXDEV if it is served over vfio-user
  * and the container is not for such devices, or the reverse; -ENXIO if it is not bound
- * to a VFIO driver; -EBUSY if the group is open elsewhere or not viable
- * (vfioext_message() says which function and driver break it), or if it is in
- * another container of this process; -EPERM, -EACCES (on POWER under a hypervisor
- * -EPERM if the container has another group); -ENOMEM; or the error of
+ * to a VFIO driver; -EBUSY if the group is open elsewhere (vfioext_message() names who has it, if
+ * that can be told) or not viable (it says which function and driver break it), or if it is in
+ * another container of this process; -EPERM if the host has no interrupt remapping, or on POWER
+ * under a hypervisor the container has another group; -EACCES if a file is not for us, or without
+ * the right token; -EOPNOTSUPP if the kernel takes no token over iommufd; -ENOMEM; or the error of
  * the step that vfioext_message() names.
  */
 int vfioext_device_open(struct vfioext *ctx, const char *name, const struct vfioext_open *how,
@@ -74,7 +79,8 @@ void vfioext_device_close(struct vfioext_device *device);
  * Other devices of both containers go on meanwhile. With a VFIO container behind
  * it the kernel wants the device closed in between: its regions are unmapped and
  * its interrupts gone, and are to be set up anew; the object stays good. With
- * iommufd on both sides nothing of it is touched but what memory it sees.
+ * iommufd on both sides nothing of it is touched but what memory it sees. A device that is closed
+ * and opened is reset, and no bus master any longer.
  *
  * One that is served over vfio-user keeps all but the memory it sees.
  *
@@ -122,6 +128,19 @@ unsigned int vfioext_device_nr_irqs(const struct vfioext_device *device);
 
 /** vfioext_device_is_pci() - does it speak vfio-pci? So do most mdevs. */
 bool vfioext_device_is_pci(const struct vfioext_device *device);
+
+/**
+ * vfioext_device_set_vf_token() - set the token that virtual functions are opened with
+ * @device: a physical function
+ * @token: a UUID
+ *
+ * The kernel asks for it (vf_token of struct vfioext_open) from then on, also for functions that
+ * are opened by others; what is open stays so.
+ *
+ * Return: 0; -EINVAL if it is no UUID; -ENOTSUP if the device has no virtual functions; -ENODEV; or the
+ * kernel's error. Source: VFIO_DEVICE_FEATURE_PCI_VF_TOKEN.
+ */
+int vfioext_device_set_vf_token(struct vfioext_device *device, const char *token);
 
 /** vfioext_device_is_resettable() - can vfioext_device_reset() reset it? */
 bool vfioext_device_is_resettable(const struct vfioext_device *device);

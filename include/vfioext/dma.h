@@ -29,7 +29,8 @@ extern "C" {
 /**
  * vfioext_dma_map() - let the devices of a container see memory
  * @container: a container that has a device
- * @vaddr: the memory, on a page's boundary; it is pinned, but not for vfio-user devices
+ * @vaddr: the memory, on a page's boundary; it is pinned, but not for vfio-user devices, and for
+ *	mediated ones not before they use it
  * @size: bytes, a multiple of the page size
  * @flags: VFIOEXT_DMA_*; READ and WRITE if neither is there
  * @iova: where the devices see it; with VFIOEXT_DMA_FIXED where they are to
@@ -47,11 +48,11 @@ extern "C" {
  * Servers of vfio-user devices map what vfioext_dma_alloc() of the same container gave. All
  * other memory goes by messages: that is slower, and needs a thread of the library.
  *
- * Return: 0; -EINVAL if an address or the size is not on a page's boundary; -ERANGE
+ * Return: 0; -EINVAL if an address or the size is not on a page's boundary, or a flag is unknown; -ERANGE
  * if the IOVA is in no valid range; -EEXIST if it overlaps what is mapped; -ENOSPC
  * if there is no room, or no mapping left (vfioext_message() of the container's
- * context says which, and what to do); -ENOMEM if memory may not be locked, which
- * it says, too; -EFAULT if the memory cannot be accessed so; -ENODEV if there was no device in
+ * context says which, and what to do); -ENOMEM if the kernel has refused to lock memory, and
+ * it says how much could be; -EFAULT if the memory cannot be accessed so; -ENODEV if there was no device in
  * the container yet, if the last one has left it (see above), or all of a vfio-user container
  * are lost; -ENOTSUP without an IOMMU; -EPERM on POWER for a second process,
  * or a second group; or the error of the kernel, or of a server.
@@ -109,7 +110,7 @@ int vfioext_dma_vaddr(const struct vfioext_container *container, uint64_t iova, 
  * vfioext_dma_alloc() - allocate memory and map it
  * @container: the container
  * @size: bytes, rounded up to the page size
- * @flags: as of vfioext_dma_map()
+ * @flags: as of vfioext_dma_map(), and VFIOEXT_DMA_HUGE
  * @vaddr: where its address goes; zeroed; give it to vfioext_dma_free()
  * @iova: as of vfioext_dma_map()
  *
@@ -146,7 +147,9 @@ int vfioext_dma_free(struct vfioext_container *container, void *vaddr, uint64_t 
  * @page_sizes: sizes of the IOMMU's pages, or-ed
  * @mapped: mappings that there are
  * @mappings_left: how many more there can be, UINT64_MAX if there is no limit
- * @locked_left: bytes that may still be locked, UINT64_MAX if there is no limit
+ * @locked_left: bytes that may still be locked as far as can be told, UINT64_MAX if there is no
+ *	limit. The kernel alone decides: for a mediated device nothing is locked when it is mapped,
+ *	and iommufd counts for all processes of a user, of which the others' part is not known here.
  * @dirty_tracking: the IOMMU can tell what devices wrote to
  */
 struct vfioext_dma_limits {
@@ -204,8 +207,8 @@ int vfioext_dma_track(struct vfioext_container *container, bool track);
  * @container: a container that is tracked
  * @iova: where a mapping begins
  * @size: its bytes
- * @bitmap: a bit for each page of the smallest size, the first in bit 0 of the
- *	first byte; (@size / page size + 63) / 64 * 8 bytes
+ * @bitmap: a bit for each page of the smallest size, in words of the host's byte order: page
+ *	N is @bitmap[N / 64] >> N % 64 & 1; (@size / page size + 63) / 64 words
  *
  * Return: 0; -EINVAL or -ENOENT as vfioext_dma_unmap(); -ENOTSUP if it is not tracked; -ENODEV
  * if no device is in the container; or the kernel's error.

@@ -111,11 +111,35 @@ int vfioext_bus_register(struct vfioext_bus *bus, const struct vfioext_driver *d
  * vfioext_bus_scan() - probe all devices that are bound to a VFIO driver
  * @bus: the bus
  *
- * Devices that have a driver of the bus keep it; what is gone is removed.
+ * Devices that have a driver of the bus keep it; what is gone is removed. What a driver is for and
+ * none has taken is told by vfioext_bus_left_out().
  *
- * Return: how many devices have a driver now, or the error of reading sysfs.
+ * Return: how many devices have a driver now, the error of reading sysfs, or -ENOMEM.
  */
 int vfioext_bus_scan(struct vfioext_bus *bus);
+
+/**
+ * struct vfioext_left_out - a device that a driver of a bus is for, and has not
+ * @name: its name
+ * @error: why: the negative error of opening it, or of the last driver that did not take it
+ * @reason: the same in words; "" if a driver gave none
+ */
+struct vfioext_left_out {
+	char name[VFIOEXT_NAME_SIZE];
+	int error;
+	char reason[256];
+};
+
+/**
+ * vfioext_bus_left_out() - what the last scan has left out
+ * @bus: the bus
+ * @nr: where their number goes
+ *
+ * Of an mdev whose ids cannot be read it is not known whether a driver is for it: it is here, too.
+ *
+ * Return: the devices, the bus's own and good until its next scan; NULL if there are none.
+ */
+const struct vfioext_left_out *vfioext_bus_left_out(const struct vfioext_bus *bus, size_t *nr);
 
 /**
  * vfioext_bus_plug() - probe one device

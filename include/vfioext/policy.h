@@ -49,7 +49,7 @@ int vfioext_policy_get(struct vfioext *ctx, const char *device, struct vfioext_p
  * @device: a device, NULL for the host's policy
  * @policy: what to change, as its @has says
  *
- * Return: as vfioext_policy_get(), -EINVAL if @has is 0 or the action is none,
+ * Return: as vfioext_policy_get(), -EINVAL if @has is 0 or unknown, or the action is none,
  * -EPERM without CAP_NET_ADMIN.
  */
 int vfioext_policy_set(struct vfioext *ctx, const char *device,

@@ -7,6 +7,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
+#include <vfioext/barrier.h>
 #include <vfioext/device.h>
 
 #ifdef __cplusplus
@@ -124,6 +125,8 @@ int vfioext_region_file(const struct vfioext_region *region, uint64_t *offset);
  * @size: how many
  * @offset: where in the region they begin
  *
+ * Memory that is loaded afterwards is loaded after them.
+ *
  * Aligned parts are read 8, 4 or 2 bytes at a time; where they are not mapped the
  * kernel, or the parent driver of an mdev, may read 8 bytes in two halves. Of a vfio-user
  * device more than 64 bytes that are not mapped are read at once.
@@ -141,6 +144,8 @@ int vfioext_region_read(const struct vfioext_region *region, void *buffer, size_
  * @size: how many
  * @offset: where in the region they begin
  *
+ * What was stored to memory before is there when the device sees them.
+ *
  * Return: as vfioext_region_read().
  */
 int vfioext_region_write(const struct vfioext_region *region, const void *buffer, size_t size,
@@ -152,18 +157,140 @@ uint64_t vfioext_region_read_slow(const struct vfioext_region *region, uint64_t 
 void vfioext_region_write_slow(const struct vfioext_region *region, uint64_t offset,
 			       uint64_t value, unsigned int width);
 
-/* Is the register in the largest mapped area? One comparison, also when there is none. */
-static inline bool vfioext_region_is_fast(const struct vfioext_region *region, uint64_t offset)
+/*
+ * What is loaded of a region through the address that this gives is loaded after @value was: the
+ * rest was stored before. On POWER the address hangs on the value, as that of a register would cost
+ * an isync otherwise; elsewhere the load of the value is all that it takes.
+ */
+static inline const struct vfioext_region *vfioext_region_after(const struct vfioext_region *region,
+								uint64_t value)
 {
-	uint64_t size = __atomic_load_n(&region->fast_size, __ATOMIC_ACQUIRE);
+#ifdef __powerpc64__
+	uint64_t none;
 
-	return __builtin_expect(offset - region->fast_start < size, 1);
+	__asm__("xor %0,%1,%1" : "=r"(none) : "r"(value));
+	return (const struct vfioext_region *)((const uint8_t *)region + none);
+#else
+	(void)value;
+	return region;
+#endif
 }
 
-static inline volatile void *vfioext_region_at(const struct vfioext_region *region,
-					       uint64_t offset)
+/* Is the register in the largest mapped area? One comparison, also when there is none. */
+static inline bool vfioext_region_find(const struct vfioext_region *region, uint64_t offset,
+				       volatile void **at)
 {
-	return region->base + offset;
+#ifdef __powerpc64__
+	uint64_t size = __atomic_load_n(&region->fast_size, __ATOMIC_RELAXED);
+#else
+	uint64_t size = __atomic_load_n(&region->fast_size, __ATOMIC_ACQUIRE);
+#endif
+
+	region = vfioext_region_after(region, size);
+	if (__builtin_expect(offset - region->fast_start >= size, 0))
+		return false;
+	*at = region->base + offset;
+	return true;
+}
+
+/**
+ * vfioext_read8_relaxed(), vfioext_read16_relaxed(), vfioext_read32_relaxed(),
+ * vfioext_read64_relaxed() - read a register, whenever
+ * @region: the region, mapped or not
+ * @offset: where in it, a multiple of the width
+ *
+ * As vfioext_read*(), but a later load of memory may be carried out before it. Registers of a
+ * device among themselves are accessed in order.
+ *
+ * Return: the value; all ones if it cannot be read, or the device is lost.
+ */
+static inline uint8_t vfioext_read8_relaxed(const struct vfioext_region *region, uint64_t offset)
+{
+	volatile void *at;
+
+	if (vfioext_region_find(region, offset, &at))
+		return *(volatile uint8_t *)at;
+	return (uint8_t)vfioext_region_read_slow(region, offset, 1);
+}
+
+static inline uint16_t vfioext_read16_relaxed(const struct vfioext_region *region, uint64_t offset)
+{
+	volatile void *at;
+
+	if (vfioext_region_find(region, offset, &at))
+		return le16toh(*(volatile uint16_t *)at);
+	return (uint16_t)vfioext_region_read_slow(region, offset, 2);
+}
+
+static inline uint32_t vfioext_read32_relaxed(const struct vfioext_region *region, uint64_t offset)
+{
+	volatile void *at;
+
+	if (vfioext_region_find(region, offset, &at))
+		return le32toh(*(volatile uint32_t *)at);
+	return (uint32_t)vfioext_region_read_slow(region, offset, 4);
+}
+
+static inline uint64_t vfioext_read64_relaxed(const struct vfioext_region *region, uint64_t offset)
+{
+	volatile void *at;
+
+	if (vfioext_region_find(region, offset, &at))
+		return le64toh(*(volatile uint64_t *)at);
+	return vfioext_region_read_slow(region, offset, 8);
+}
+
+/**
+ * vfioext_write8_relaxed(), vfioext_write16_relaxed(), vfioext_write32_relaxed(),
+ * vfioext_write64_relaxed() - write a register, whenever
+ * @region: the region, mapped or not
+ * @offset: where in it, a multiple of the width
+ * @value: the value, which goes nowhere if it cannot be written
+ *
+ * As vfioext_write*(), but an earlier store to memory may be carried out after it.
+ */
+static inline void vfioext_write8_relaxed(const struct vfioext_region *region, uint64_t offset,
+					  uint8_t value)
+{
+	volatile void *at;
+
+	if (vfioext_region_find(region, offset, &at))
+		*(volatile uint8_t *)at = value;
+	else
+		vfioext_region_write_slow(region, offset, value, 1);
+}
+
+static inline void vfioext_write16_relaxed(const struct vfioext_region *region, uint64_t offset,
+					   uint16_t value)
+{
+	volatile void *at;
+
+	if (vfioext_region_find(region, offset, &at))
+		*(volatile uint16_t *)at = htole16(value);
+	else
+		vfioext_region_write_slow(region, offset, value, 2);
+}
+
+static inline void vfioext_write32_relaxed(const struct vfioext_region *region, uint64_t offset,
+					   uint32_t value)
+{
+	volatile void *at;
+
+	if (vfioext_region_find(region, offset, &at))
+		*(volatile uint32_t *)at = htole32(value);
+	else
+		vfioext_region_write_slow(region, offset, value, 4);
+}
+
+static inline void vfioext_write64_relaxed(const struct vfioext_region *region, uint64_t offset,
+					   uint64_t value)
+{
+	volatile void *at;
+
+	if (vfioext_region_find(region, offset, &at))
+		*(volatile uint64_t *)at = htole64(value);
+	else
+		vfioext_region_write_slow(region, offset, value, 8);
 }
 
 /**
@@ -172,34 +299,40 @@ static inline volatile void *vfioext_region_at(const struct vfioext_region *regi
  * @region: the region, mapped or not
  * @offset: where in it, a multiple of the width
  *
+ * Memory that is loaded afterwards is as the device had written it when it answered.
+ *
  * Return: the value; all ones if it cannot be read, or the device is lost.
  */
 static inline uint8_t vfioext_read8(const struct vfioext_region *region, uint64_t offset)
 {
-	if (vfioext_region_is_fast(region, offset))
-		return *(volatile uint8_t *)vfioext_region_at(region, offset);
-	return (uint8_t)vfioext_region_read_slow(region, offset, 1);
+	uint8_t value = vfioext_read8_relaxed(region, offset);
+
+	vfioext_io_rmb();
+	return value;
 }
 
 static inline uint16_t vfioext_read16(const struct vfioext_region *region, uint64_t offset)
 {
-	if (vfioext_region_is_fast(region, offset))
-		return le16toh(*(volatile uint16_t *)vfioext_region_at(region, offset));
-	return (uint16_t)vfioext_region_read_slow(region, offset, 2);
+	uint16_t value = vfioext_read16_relaxed(region, offset);
+
+	vfioext_io_rmb();
+	return value;
 }
 
 static inline uint32_t vfioext_read32(const struct vfioext_region *region, uint64_t offset)
 {
-	if (vfioext_region_is_fast(region, offset))
-		return le32toh(*(volatile uint32_t *)vfioext_region_at(region, offset));
-	return (uint32_t)vfioext_region_read_slow(region, offset, 4);
+	uint32_t value = vfioext_read32_relaxed(region, offset);
+
+	vfioext_io_rmb();
+	return value;
 }
 
 static inline uint64_t vfioext_read64(const struct vfioext_region *region, uint64_t offset)
 {
-	if (vfioext_region_is_fast(region, offset))
-		return le64toh(*(volatile uint64_t *)vfioext_region_at(region, offset));
-	return vfioext_region_read_slow(region, offset, 8);
+	uint64_t value = vfioext_read64_relaxed(region, offset);
+
+	vfioext_io_rmb();
+	return value;
 }
 
 /**
@@ -209,43 +342,38 @@ static inline uint64_t vfioext_read64(const struct vfioext_region *region, uint6
  * @offset: where in it, a multiple of the width
  * @value: the value, which goes nowhere if it cannot be written
  *
+ * What was stored to memory before is there when the device sees the value: a descriptor needs no
+ * barrier before its doorbell. Memory that was loaded is another thing, see vfioext_dma_rmb().
+ *
  * Over vfio-user, as on a bus, it may not have reached the device yet; what is read, written
  * or done with the device afterwards finds it done. vfioext_region_write() waits for it.
  */
 static inline void vfioext_write8(const struct vfioext_region *region, uint64_t offset,
 				  uint8_t value)
 {
-	if (vfioext_region_is_fast(region, offset))
-		*(volatile uint8_t *)vfioext_region_at(region, offset) = value;
-	else
-		vfioext_region_write_slow(region, offset, value, 1);
+	vfioext_io_wmb();
+	vfioext_write8_relaxed(region, offset, value);
 }
 
 static inline void vfioext_write16(const struct vfioext_region *region, uint64_t offset,
 				   uint16_t value)
 {
-	if (vfioext_region_is_fast(region, offset))
-		*(volatile uint16_t *)vfioext_region_at(region, offset) = htole16(value);
-	else
-		vfioext_region_write_slow(region, offset, value, 2);
+	vfioext_io_wmb();
+	vfioext_write16_relaxed(region, offset, value);
 }
 
 static inline void vfioext_write32(const struct vfioext_region *region, uint64_t offset,
 				   uint32_t value)
 {
-	if (vfioext_region_is_fast(region, offset))
-		*(volatile uint32_t *)vfioext_region_at(region, offset) = htole32(value);
-	else
-		vfioext_region_write_slow(region, offset, value, 4);
+	vfioext_io_wmb();
+	vfioext_write32_relaxed(region, offset, value);
 }
 
 static inline void vfioext_write64(const struct vfioext_region *region, uint64_t offset,
 				   uint64_t value)
 {
-	if (vfioext_region_is_fast(region, offset))
-		*(volatile uint64_t *)vfioext_region_at(region, offset) = htole64(value);
-	else
-		vfioext_region_write_slow(region, offset, value, 8);
+	vfioext_io_wmb();
+	vfioext_write64_relaxed(region, offset, value);
 }
 
 #ifdef __cplusplus

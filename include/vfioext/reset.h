@@ -60,7 +60,8 @@ void vfioext_hot_reset_release(struct vfioext_hot_reset *reset);
 
 /**
  * vfioext_device_hot_reset() - reset the slot or bus of a device
- * @device: a PCI device, in the container of which are all groups it takes along
+ * @device: a PCI device; all groups that it takes along are open in this process, in whatever
+ *	container; over iommufd all devices are, in the same context
  *
  * Return: 0, -ENOTSUP, -EPERM if a device is not ours (vfioext_message() of the
  * device's context says which), -ENODEV, -ENOMEM, or the kernel's error.

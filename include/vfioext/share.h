@@ -140,8 +140,8 @@ int vfioext_share_fd(const struct vfioext_share *share);
  * @share: the share
  *
  * Does not wait for any client, and takes on a limited number of them: where there are
- * more, the descriptor stays readable. Groups and removals are read from the kernel, which answers
- * at once.
+ * more, the descriptor stays readable. The kernel is asked for what a client is told, which is
+ * sysfs and, if the module is loaded, a list of removals.
  *
  * Return: 0; -EDEADLK if it is called from the callback of the log; or the error of waiting
  * for events.

@@ -10,6 +10,7 @@
 #define VFIOEXT_VFIOEXT_H
 
 #include <vfioext/attach.h>
+#include <vfioext/barrier.h>
 #include <vfioext/bind.h>
 #include <vfioext/config.h>
 #include <vfioext/container.h>

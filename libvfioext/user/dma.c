@@ -161,6 +161,8 @@ int vfioext_user_sgl_get(struct vfioext_user_device *device, const struct vfioex
 	size_t i, done = 0;
 	int ret;
 
+	if (flags & ~(uint32_t)(VFIOEXT_USER_READ | VFIOEXT_USER_WRITE))
+		return -EINVAL;
 	for (i = 0; i < nr_list; i++) {
 		ret = get_one(device, &list[i], flags, iov + done, uses + done, nr - done);
 		if (ret < 0) {

@@ -33,11 +33,13 @@ static void irq_clear(struct user_irq *irq)
 int vfioext_user_device_set_irq(struct vfioext_user_device *device, unsigned int irq,
 				unsigned int count, uint32_t flags)
 {
+	const uint32_t known = VFIO_IRQ_INFO_EVENTFD | VFIO_IRQ_INFO_MASKABLE |
+			       VFIO_IRQ_INFO_AUTOMASKED | VFIO_IRQ_INFO_NORESIZE;
 	struct vector *vectors;
 	struct user_irq *kind;
 	unsigned int i;
 
-	if (irq >= VFIOEXT_USER_IRQS_MAX || count > VECTORS_MAX)
+	if (irq >= VFIOEXT_USER_IRQS_MAX || count > VECTORS_MAX || flags & ~known)
 		return -EINVAL;
 	if (device->session)
 		return -EBUSY;

@@ -317,6 +317,8 @@ int vfioext_user_pci_set_bar(struct vfioext_user_device *device, unsigned int ba
 	bool was_wide;
 	int ret;
 
+	if (flags & ~(VFIOEXT_USER_BAR_IO | VFIOEXT_USER_BAR_64 | VFIOEXT_USER_BAR_PREFETCH))
+		return -EINVAL;
 	if (!device->pci || !has_place(device, bar, size && flags & VFIOEXT_USER_BAR_64) ||
 	    (size ? !is_bar(flags, size) : flags != 0) ||
 	    !holds_msix(&device->pci->msix, bar, size))

@@ -56,7 +56,8 @@ int vfioext_user_device_set_region(struct vfioext_user_device *device, unsigned 
 	struct vfioext_area *areas;
 	int ret;
 
-	if (index >= VFIOEXT_USER_REGIONS_MAX || (region->size && !region_is_valid(region)))
+	if (index >= VFIOEXT_USER_REGIONS_MAX || (region->size && !region_is_valid(region)) ||
+	    region->flags & ~(VFIOEXT_REGION_READ | VFIOEXT_REGION_WRITE | VFIOEXT_REGION_MMAP))
 		return -EINVAL;
 	if (device->session)
 		return -EBUSY;
@@ -91,7 +92,7 @@ int vfioext_user_device_set_io_fds(struct vfioext_user_device *device, unsigned 
 		return -EINVAL;
 	region = &device->regions[index];
 	for (i = 0; i < nr; i++)
-		if (list[i].fd < 0 || list[i].offset > region->public.size ||
+		if (list[i].fd < 0 || list[i].type > VFIOEXT_USER_IOREGIONFD || list[i].offset > region->public.size ||
 		    list[i].size > region->public.size - list[i].offset)
 			return -EINVAL;
 	copy = malloc((nr ? nr : 1) * sizeof(*copy));

@@ -49,7 +49,7 @@ static void bench_external_user(struct vfioext *ctx, const char *what, bool held
 	bind_device(EDU);
 	consumer = open("/dev/vfioext_consumer", O_RDWR);
 	holder = open("/dev/vfioext_consumer", O_RDWR);
-	if (vfioext_device_open(ctx, EDU, NULL, &device))
+	if (vfioext_device_open(ctx, EDU, BY_GROUP, &device))
 		exit(1);
 	bench.group_fd = vfioext_device_group_fd(device);
 	if (held && ioctl(holder, CONSUMER_ATTACH, bench.group_fd) < 0)

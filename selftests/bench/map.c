@@ -45,7 +45,7 @@ static void open_owner(struct owner *owner, struct vfioext *ctx)
 	uint64_t iova;
 
 	bind_device(EDU);
-	if (vfioext_device_open(ctx, EDU, NULL, &owner->device))
+	if (vfioext_device_open(ctx, EDU, BY_GROUP, &owner->device))
 		fail(EDU);
 	container = vfioext_device_container(owner->device);
 	owner->container = vfioext_container_fd(container);

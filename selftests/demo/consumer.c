@@ -13,6 +13,7 @@
 
 int main(int argc, char **argv)
 {
+	struct vfioext_open by_group = { .backend = VFIOEXT_BACKEND_CONTAINER };
 	struct vfioext_device *device;
 	struct consumer_status status;
 	struct vfioext *ctx;
@@ -20,7 +21,7 @@ int main(int argc, char **argv)
 
 	if (argc != 2 || vfioext_new(&ctx, NULL))
 		return 2;
-	if (vfioext_device_open(ctx, argv[1], NULL, &device)) {
+	if (vfioext_device_open(ctx, argv[1], &by_group, &device)) {
 		fprintf(stderr, "%s: %s\n", argv[1], vfioext_message(ctx));
 		return 1;
 	}

@@ -79,7 +79,7 @@ TEST_F(device, what_cannot_be_opened)
 	EXPECT_TRUE(says(self->ctx, "vfioext bind"));
 	setenv("VFIOEXT_BACKEND", "none", 1);
 	EXPECT_EQ(-EINVAL, vfioext_device_open(self->ctx, EDU, NULL, &self->device));
-	setenv("VFIOEXT_BACKEND", "container", 1);
+	unsetenv("VFIOEXT_BACKEND");
 	/* A function of the group belongs to a driver of the kernel. */
 	run("vfioext bind " PAIR " --driver uio_pci_generic");
 	EXPECT_EQ(-EBUSY, vfioext_device_open(self->ctx, PAIR2, NULL, &self->device));
@@ -95,10 +95,49 @@ TEST_F(device, opened_again)
 	for (i = 0; i < 5; i++) {
 		open_it(EDU, NULL, &self->device);
 		EXPECT_EQ(-EBUSY, vfioext_device_open(self->ctx, EDU, NULL, &self->other));
-		EXPECT_TRUE(says(self->ctx, "vfioext who"));
+		EXPECT_TRUE(says(self->ctx, "open already: it is held by device, pid "));
 		vfioext_device_close(self->device);
 		self->device = NULL;
 	}
+}
+
+/* Without a word of containers: what one has mapped the other sees. */
+TEST_F(device, several_of_one_group_by_default)
+{
+	uint64_t iova = 0x100000;
+	void *memory;
+
+	open_it(PAIR, NULL, &self->device);
+	open_it(PAIR2, NULL, &self->other);
+	EXPECT_EQ(vfioext_device_container(self->device), vfioext_device_container(self->other));
+	vfioext_device_close(self->device);
+	self->device = NULL;
+	ASSERT_EQ(0, vfioext_dma_alloc(vfioext_device_container(self->other), PAGE,
+				       VFIOEXT_DMA_FIXED, &memory, &iova));
+	ASSERT_EQ(0, vfioext_device_set_master(self->other, true));
+	EXPECT_TRUE(edu_sees(self->other, memory, iova, 0x5a));
+	open_it(PAIR, NULL, &self->device);
+	EXPECT_EQ(vfioext_device_container(self->device), vfioext_device_container(self->other));
+}
+
+/* The group is a user's, and iommufd and the device's own file are root's. */
+TEST_F(device, by_a_user_whose_group_it_is)
+{
+	const struct vfioext_device_info *info;
+
+	open_it(EDU, NULL, &self->device);
+	info = vfioext_device_info(self->device);
+	run("chown 65534 /dev/vfio/%d; [ ! -e /dev/iommu ] || chmod 600 /dev/iommu", info->group);
+	vfioext_device_close(self->device);
+	self->device = NULL;
+	ASSERT_EQ(0, setresuid(65534, 65534, 0));
+	EXPECT_EQ(0, vfioext_device_open(self->ctx, EDU, NULL, &self->device)) {
+		TH_LOG("%s", vfioext_message(self->ctx));
+	}
+	ASSERT_EQ(0, setresuid(0, 0, 0));
+	ASSERT_NE(NULL, self->device);
+	EXPECT_EQ(VFIOEXT_BACKEND_CONTAINER,
+		  vfioext_container_backend(vfioext_device_container(self->device)));
 }
 
 TEST_F(device, several_of_one_group)
@@ -224,7 +263,7 @@ TEST_F(device, limit_of_mappings)
 	int i;
 
 	write_file("4", ENTRY_LIMIT);
-	open_it(EDU, NULL, &self->device);
+	ASSERT_EQ(0, vfioext_device_open(self->ctx, EDU, BY_GROUP, &self->device));
 	write_file("65535", ENTRY_LIMIT);
 	self->container = vfioext_device_container(self->device);
 	ASSERT_EQ(0, vfioext_dma_get_limits(self->container, &limits));
@@ -281,7 +320,8 @@ TEST_F(device, dirty_pages)
 	uint64_t iova, dirty = 0;
 	void *memory;
 
-	open_it(EDU, NULL, &self->device);
+	/* That of iommufd is done otherwise. */
+	ASSERT_EQ(0, vfioext_device_open(self->ctx, EDU, BY_GROUP, &self->device));
 	container = vfioext_device_container(self->device);
 	ASSERT_EQ(0, vfioext_dma_alloc(container, 4 * PAGE, 0, &memory, &iova));
 	ASSERT_EQ(0, vfioext_dma_track(container, true));
@@ -308,7 +348,8 @@ TEST_F(device, vf_token)
 	write_file("1", "/sys/bus/pci/devices/" NVME "/sriov_numvfs");
 	ASSERT_LT(0, readlink("/sys/bus/pci/devices/" NVME "/virtfn0", link, sizeof(link) - 1));
 	function = strrchr(link, '/') + 1;
-	EXPECT_EQ(-EACCES, vfioext_device_open(self->ctx, function, NULL, &self->other));
+	/* Through a file of its own Linux asks for one from 6.17 on. */
+	EXPECT_EQ(-EACCES, vfioext_device_open(self->ctx, function, BY_GROUP, &self->other));
 	EXPECT_TRUE(says(self->ctx, "token"));
 	EXPECT_EQ(-EACCES, vfioext_device_open(self->ctx, function, &wrong, &self->other));
 	wrong.vf_token = "8b631a5c";
@@ -317,6 +358,39 @@ TEST_F(device, vf_token)
 		TH_LOG("%s", vfioext_message(self->ctx));
 	}
 	EXPECT_EQ(0x1b36, vfioext_config_read(self->other, PCI_VENDOR_ID, 2));
+	vfioext_device_close(self->other);
+	self->other = NULL;
+	write_file("0", "/sys/bus/pci/devices/" NVME "/sriov_numvfs");
+	vfioext_device_close(self->device);
+	self->device = NULL;
+	run("vfioext unbind " NVME " > /dev/null; echo 0 > /sys/module/vfio_pci/parameters/enable_sriov");
+}
+
+/* It is set by who has the device open, too. */
+TEST_F(device, vf_token_that_is_set)
+{
+	struct vfioext_open right = { .backend = VFIOEXT_BACKEND_CONTAINER,
+				      .vf_token = "8b631a5c-7a1e-4a4b-8c6d-333333333333" };
+	struct vfioext_open wrong = { .backend = VFIOEXT_BACKEND_CONTAINER,
+				      .vf_token = "8b631a5c-7a1e-4a4b-8c6d-222222222222" };
+	char link[256] = "", *function;
+
+	run("echo 1 > /sys/module/vfio_pci/parameters/enable_sriov");
+	bind_device(NVME);
+	ASSERT_EQ(0, vfioext_device_open(self->ctx, NVME, NULL, &self->device));
+	write_file("1", "/sys/bus/pci/devices/" NVME "/sriov_numvfs");
+	ASSERT_LT(0, readlink("/sys/bus/pci/devices/" NVME "/virtfn0", link, sizeof(link) - 1));
+	function = strrchr(link, '/') + 1;
+	EXPECT_EQ(-EACCES, vfioext_device_open(self->ctx, function, &right, &self->other));
+	EXPECT_EQ(0, vfioext_device_set_vf_token(self->device, right.vf_token)) {
+		TH_LOG("%s", vfioext_message(self->ctx));
+	}
+	EXPECT_EQ(-EACCES, vfioext_device_open(self->ctx, function, &wrong, &self->other));
+	EXPECT_EQ(0, vfioext_device_open(self->ctx, function, &right, &self->other));
+	EXPECT_EQ(-ENOTSUP, vfioext_device_set_vf_token(self->other, right.vf_token));
+	vfioext_device_close(self->other);
+	/* One that has none is opened with any. */
+	EXPECT_EQ(0, vfioext_device_open(self->ctx, EDU, &right, &self->other));
 	vfioext_device_close(self->other);
 	self->other = NULL;
 	write_file("0", "/sys/bus/pci/devices/" NVME "/sriov_numvfs");

@@ -185,6 +185,7 @@ static int submit(DATA *self, struct queue *queue, const struct command *command
 	eventfd_t count;
 	uint16_t status;
 
+	/* The doorbell's write comes after it by itself. */
 	queue->commands[queue->tail] = *command;
 	queue->tail = (queue->tail + 1) % QUEUE_ENTRIES;
 	ring(self, queue, false, queue->tail);
@@ -194,6 +195,8 @@ static int submit(DATA *self, struct queue *queue, const struct command *command
 		eventfd_read(fd.fd, &count);
 		status = le16toh(completion->status);
 	} while ((status & 1) != queue->phase);
+	/* What else the device wrote was there before the phase; and it may write here again only then. */
+	vfioext_dma_rmb();
 
 	queue->head = (queue->head + 1) % QUEUE_ENTRIES;
 	if (!queue->head)

@@ -45,7 +45,7 @@ FIXTURE_SETUP(external_user)
 	set_policy(self->ctx, 5000, 500, 1000, VFIOEXT_ACTION_NOTIFY);
 	ASSERT_EQ(0, vfioext_events_open(&self->events, VFIOEXT_EVENTS_REMOVAL, -1));
 	ASSERT_EQ(0, vfioext_find_device(self->ctx, EDU, &self->info));
-	ASSERT_EQ(0, vfioext_device_open(self->ctx, EDU, NULL, &self->device));
+	ASSERT_EQ(0, vfioext_device_open(self->ctx, EDU, BY_GROUP, &self->device));
 	self->group = vfioext_device_group_fd(self->device);
 	self->consumer = open_consumer();
 	self->other = open_consumer();
@@ -214,7 +214,7 @@ TEST_F(external_user, owner_gone)
 	EXPECT_EQ(EBUSY, errno);
 	EXPECT_EQ(0, detach(self->consumer));
 	usleep(50000);
-	EXPECT_EQ(0, vfioext_device_open(self->ctx, EDU, NULL, &self->device));
+	EXPECT_EQ(0, vfioext_device_open(self->ctx, EDU, BY_GROUP, &self->device));
 }
 
 /* Registers of edu's DMA engine, by 8 bytes; the device's own memory is at 0x40000. */
@@ -472,7 +472,7 @@ TEST_F(external_user, device_joins_held_group)
 		;
 	vfioext_device_list_release(&members);
 	ASSERT_LT(i, members.nr ? members.nr : 99);
-	ASSERT_EQ(0, vfioext_device_open(self->ctx, first, NULL, &device));
+	ASSERT_EQ(0, vfioext_device_open(self->ctx, first, BY_GROUP, &device));
 	ASSERT_EQ(self->info.group, attach(self->consumer, vfioext_device_group_fd(device)));
 	ASSERT_EQ(0, ioctl(self->consumer, CONSUMER_REFUSE, 1));
 	bind_device(second);

@@ -40,7 +40,7 @@ FIXTURE_SETUP(faults)
 	self->ctx = test_context();
 	set_policy(self->ctx, 20000, 500, 1000000, VFIOEXT_ACTION_NOTIFY);
 	ASSERT_EQ(0, vfioext_find_device(self->ctx, EDU, &self->info));
-	ASSERT_EQ(0, vfioext_device_open(self->ctx, EDU, NULL, &self->device));
+	ASSERT_EQ(0, vfioext_device_open(self->ctx, EDU, BY_GROUP, &self->device));
 	self->consumer = open("/dev/vfioext_consumer", O_RDWR | O_CLOEXEC);
 	ASSERT_LE(0, self->consumer);
 	self->page = mmap(NULL, 4096, PROT_READ | PROT_WRITE,

@@ -29,7 +29,7 @@ static void run_machine(const void *data, int ready)
 	struct vfioext *ctx = test_context();
 	struct vfioext_device *device;
 
-	if (vfioext_device_open(ctx, machine->device, NULL, &device) ||
+	if (vfioext_device_open(ctx, machine->device, BY_GROUP, &device) ||
 	    give_to_kvm(vfioext_device_group_fd(device)))
 		return;
 	if (!machine->keep)
@@ -74,7 +74,7 @@ TEST_F(kvm, group_is_free_after_the_machine)
 	struct vfioext_device *device;
 
 	self->machine = start_machine(EDU, false);
-	EXPECT_EQ(-EBUSY, vfioext_device_open(self->ctx, EDU, NULL, &device));
+	EXPECT_EQ(-EBUSY, vfioext_device_open(self->ctx, EDU, BY_GROUP, &device));
 	holder_kill(&self->machine);
 	ASSERT_EQ(0, vfioext_device_open(self->ctx, EDU, NULL, &device));
 	vfioext_device_close(device);

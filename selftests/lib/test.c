@@ -93,8 +93,6 @@ struct vfioext *test_context(void)
 {
 	struct vfioext *ctx;
 
-	/* What is tested is groups, but where a test says otherwise. */
-	setenv("VFIOEXT_BACKEND", "container", 0);
 	if (vfioext_new(&ctx, NULL))
 		DIE("vfioext_new");
 	return ctx;

@@ -61,6 +61,10 @@ void write_file(const char *value, const char *format, ...)
 	__attribute__((format(printf, 2, 3)));
 
 struct vfioext *test_context(void);
+
+/* A device that is to be opened through its group, where that is what is tested. */
+#define BY_GROUP (&(const struct vfioext_open){ .backend = VFIOEXT_BACKEND_CONTAINER })
+
 void bind_device(const char *device);
 void set_policy(struct vfioext *ctx, unsigned int timeout_ms, unsigned int grace_ms,
 		unsigned int extend_max_ms, unsigned int action);

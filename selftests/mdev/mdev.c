@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <glob.h>
+#include <linux/capability.h>
 #include <linux/userfaultfd.h>
 #include <linux/vfio.h>
 #include <poll.h>
@@ -13,6 +14,7 @@
 #include <sys/eventfd.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -69,6 +71,13 @@ FIXTURE_TEARDOWN(mdev)
 	vfioext_free(self->ctx);
 	destroy(FIRST);
 }
+
+/* Where a container's group is what is tested. */
+#define OPEN_BY_GROUP() do { \
+	vfioext_device_close(self->device); \
+	self->device = NULL; \
+	ASSERT_EQ(0, vfioext_device_open(self->ctx, FIRST, BY_GROUP, &self->device)); \
+} while (0)
 
 static uint32_t read32(int fd, uint64_t at)
 {
@@ -128,6 +137,7 @@ TEST_F(mdev, shared)
 	int status = -1, i;
 	pid_t child;
 
+	OPEN_BY_GROUP();
 	ASSERT_EQ(0, vfioext_share_new(self->ctx, &options, &share));
 	ASSERT_EQ(0, vfioext_share_add(share, vfioext_device_container(self->device)));
 	child = fork();
@@ -373,11 +383,29 @@ TEST_F_TIMEOUT(mdev, instances_run_out, 100)
 	EXPECT_EQ(before, available());
 }
 
+/* Nothing of it is locked, so the limit is no limit. */
+TEST_F(mdev, more_memory_than_may_be_locked)
+{
+	struct __user_cap_header_struct header = { .version = _LINUX_CAPABILITY_VERSION_3 };
+	struct __user_cap_data_struct none[2] = { 0 };
+	struct rlimit limit = { 65536, 65536 };
+	uint64_t iova;
+	void *memory;
+
+	ASSERT_EQ(0, setrlimit(RLIMIT_MEMLOCK, &limit));
+	ASSERT_EQ(0, syscall(SYS_capset, &header, none));
+	EXPECT_EQ(0, vfioext_dma_alloc(vfioext_device_container(self->device), 1 << 20, 0, &memory,
+				       &iova)) {
+		TH_LOG("%s", vfioext_message(self->ctx));
+	}
+}
+
 TEST_F(mdev, known_to_the_module)
 {
 	struct vfioext_device_info info;
 	struct vfioext_group group;
 
+	OPEN_BY_GROUP();
 	ASSERT_EQ(0, vfioext_find_device(self->ctx, FIRST, &info));
 	EXPECT_TRUE(info.vfio);
 	EXPECT_STREQ("vfio-pci", info.device_api);
@@ -396,6 +424,7 @@ TEST_F(mdev, external_user)
 		.flags = CONSUMER_MAP_READ,
 	};
 
+	OPEN_BY_GROUP();
 	ASSERT_LE(0, ioctl(consumer, CONSUMER_ATTACH, vfioext_device_group_fd(self->device)));
 	EXPECT_EQ(-1, ioctl(consumer, CONSUMER_MAP, &map));
 	EXPECT_EQ(ENXIO, errno);

@@ -392,6 +392,10 @@ TEST_F(netlink, policies)
 
 	set_policy(self->ctx, 30000, 5000, 60000, VFIOEXT_ACTION_NOTIFY);
 	ASSERT_EQ(0, vfioext_policy_set(self->ctx, EDU, &policy));
+	policy.has |= 0x20;
+	EXPECT_EQ(-EINVAL, vfioext_policy_set(self->ctx, EDU, &policy));
+	policy.has = VFIOEXT_POLICY_TIMEOUT | VFIOEXT_POLICY_DETACHED;
+	EXPECT_EQ(-EINVAL, vfioext_policy_set(self->ctx, EDU, &policy));
 	ASSERT_EQ(0, vfioext_policy_get(self->ctx, EDU, &read));
 	EXPECT_EQ(1234, read.timeout_ms);
 	EXPECT_EQ(5000 * slowness(), read.grace_ms);

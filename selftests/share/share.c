@@ -80,7 +80,7 @@ static void serve(const void *data, int ready)
 	void *page;
 
 	(void)data;
-	if (vfioext_device_open(ctx, EDU, NULL, &device) ||
+	if (vfioext_device_open(ctx, EDU, BY_GROUP, &device) ||
 	    vfioext_dma_alloc(vfioext_device_container(device), PAGE, VFIOEXT_DMA_FIXED, &page,
 			      &iova) ||
 	    vfioext_device_watch(device, NULL, NULL) || vfioext_share_new(ctx, &options, &share) ||

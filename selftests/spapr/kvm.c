@@ -66,7 +66,7 @@ static void run_machine(const void *data, int ready)
 	const bool *keep = data;
 	struct vfioext_device *device;
 
-	if (vfioext_device_open(ctx, EDU, NULL, &device) || start_kvm(device))
+	if (vfioext_device_open(ctx, EDU, BY_GROUP, &device) || start_kvm(device))
 		return;
 	if (!*keep)
 		vfioext_device_close(device);
@@ -102,7 +102,7 @@ TEST_F(kvm, group_and_table_that_kvm_alone_keeps)
 	EXPECT_EQ(-1, holder_wait(&self->machine, 100));
 	holder_kill(&self->machine);
 	bind_device(EDU);
-	ASSERT_EQ(0, vfioext_device_open(self->ctx, EDU, NULL, &device));
+	ASSERT_EQ(0, vfioext_device_open(self->ctx, EDU, BY_GROUP, &device));
 	vfioext_device_close(device);
 }
 

@@ -97,7 +97,7 @@ static void work_open(struct vfioext *ctx)
 	size_t size;
 	void *bar;
 
-	if (vfioext_device_open(ctx, any_device(), NULL, &device))
+	if (vfioext_device_open(ctx, any_device(), pick(2) ? BY_GROUP : NULL, &device))
 		return;
 	switch (pick(6)) {
 	case 0:
@@ -188,7 +188,7 @@ static void work_consumer(struct vfioext *ctx)
 
 	map.vaddr = (uintptr_t)page;
 	strncat(name, any_device(), sizeof(name) - 1);
-	if (!vfioext_device_open(ctx, any_device(), NULL, &device) && pick(2))
+	if (!vfioext_device_open(ctx, any_device(), BY_GROUP, &device) && pick(2))
 		ioctl(consumer, CONSUMER_ATTACH, vfioext_device_group_fd(device));
 	else
 		ioctl(consumer, CONSUMER_ATTACH_DEVICE, name);

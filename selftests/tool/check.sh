@@ -2,7 +2,6 @@
 # What tests of the tool have in common.
 # shellcheck disable=SC2034
 edu=0000:00:03.0
-export VFIOEXT_BACKEND=container
 n=0
 work=$(mktemp -d)
 # A kernel that checks itself takes its time.

@@ -527,9 +527,11 @@ TEST_F(server, io_fds_that_cannot_be)
 {
 	const struct vfioext_user_io_fd outside = { .offset = PROBE_BYTES, .size = 4, .fd = 0 };
 	const struct vfioext_user_io_fd none = { .size = 4, .fd = -1 };
+	const struct vfioext_user_io_fd unknown = { .size = 4, .fd = 0, .type = 2 };
 
 	EXPECT_EQ(-EINVAL, vfioext_user_device_set_io_fds(self->device, PROBE_CALLED, &outside, 1));
 	EXPECT_EQ(-EINVAL, vfioext_user_device_set_io_fds(self->device, PROBE_CALLED, &none, 1));
+	EXPECT_EQ(-EINVAL, vfioext_user_device_set_io_fds(self->device, PROBE_CALLED, &unknown, 1));
 	EXPECT_EQ(-EINVAL, vfioext_user_device_set_io_fds(self->device, PROBE_REGIONS, NULL, 0));
 	EXPECT_EQ(0, vfioext_user_device_set_io_fds(self->device, PROBE_CALLED, NULL, 0));
 }
@@ -566,6 +568,9 @@ TEST_F(server, regions_that_cannot_be)
 	EXPECT_EQ(0, vfioext_user_device_set_region(self->device, 0, &region));
 	EXPECT_EQ(-EINVAL, vfioext_user_device_set_irq(self->device, VFIOEXT_USER_IRQS_MAX, 1, 0));
 	EXPECT_EQ(-EINVAL, vfioext_user_device_set_irq(self->device, 0, 4097, 0));
+	EXPECT_EQ(-EINVAL, vfioext_user_device_set_irq(self->device, 0, 1, 0x10));
+	region = (struct vfioext_user_region){ .flags = 0x8 };
+	EXPECT_EQ(-EINVAL, vfioext_user_device_set_region(self->device, 0, &region));
 }
 
 TEST_F(server, read_and_write)

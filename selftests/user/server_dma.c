@@ -285,6 +285,7 @@ TEST_F(dma, sgl)
 	ASSERT_EQ(5, pread(self->file, iov[0].iov_base, 5, 4 * PAGE));
 	EXPECT_EQ(0, memcmp(iov[0].iov_base, "there", 5));
 	vfioext_user_sgl_put(self->device, uses, 3);
+	EXPECT_EQ(-EINVAL, vfioext_user_sgl_get(self->device, list, 3, 0x4, iov, uses, 4));
 	EXPECT_EQ(-ENOSPC, vfioext_user_sgl_get(self->device, list, 3, 0, iov, uses, 2));
 	EXPECT_EQ(-ENOSPC, vfioext_user_sgl_get(self->device, list, 1, 0, iov, uses, 1));
 	EXPECT_EQ(-EACCES, vfioext_user_sgl_get(self->device, list, 3, VFIOEXT_USER_WRITE, iov,

@@ -182,6 +182,7 @@ TEST_F(pci, bars_that_cannot_be)
 	EXPECT_EQ(-EINVAL, set_bar(self->device, 5, VFIOEXT_USER_BAR_64, 0x1000));
 	EXPECT_EQ(-EINVAL, set_bar(self->device, 0, VFIOEXT_USER_BAR_64 | VFIOEXT_USER_BAR_IO, 64));
 	EXPECT_EQ(-EINVAL, set_bar(self->device, 0, VFIOEXT_USER_BAR_64, 0));
+	EXPECT_EQ(-EINVAL, set_bar(self->device, 0, 0x8, 0x1000));
 	EXPECT_EQ(-EINVAL, set_bar(self->device, 0, 0, 8));
 	EXPECT_EQ(-EINVAL, set_bar(self->device, 0, VFIOEXT_USER_BAR_IO, 2));
 	EXPECT_EQ(-EINVAL, set_bar(self->device, 0, 0, 0x1800));
