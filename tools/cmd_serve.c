@@ -14,12 +14,16 @@ static const struct example *const examples[] = { &example_edu, &example_null,
 
 #define GRACE_S 10
 
+/* Beyond the options of access.h */
+enum { NO_MAP = 0x200 };
+
 static const char options_help[] =
 	" -s, --socket PATH     where to serve; one for each device, in their order\n"
 	" -f, --fd N            serve the client at this socket, and end\n"
 	" -e, --example NAME    serve edu, null or nvme-ish, which are emulated\n"
 	" -g, --grace S         when the host wants a device back, give its\n"
 	"                       client so many seconds to let go (10)\n"
+	"     --no-map          let clients map nothing of a device of the host\n"
 	" -u, --allow-user U    serve this user, too; may be repeated\n"
 	ACCESS_HELP
 	" -h, --help            print this\n";
@@ -90,6 +94,9 @@ static int take_option(struct serving *serving, int option)
 	case 'g':
 		return parse_ms(optarg, &serving->grace_ms) ? EXIT_DONE :
 		       usage_error("'%s' is no number of seconds", optarg);
+	case NO_MAP:
+		serving->no_map = true;
+		return EXIT_DONE;
 	case 'u':
 		return add_user(serving, optarg);
 	default:
@@ -122,6 +129,7 @@ int cmd_serve(int argc, char **argv)
 		{ "fd", required_argument, NULL, 'f' },
 		{ "example", required_argument, NULL, 'e' },
 		{ "grace", required_argument, NULL, 'g' },
+		{ "no-map", no_argument, NULL, NO_MAP },
 		{ "allow-user", required_argument, NULL, 'u' },
 		ACCESS_LONG,
 		{ "help", no_argument, NULL, 'h' },

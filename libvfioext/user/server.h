@@ -37,6 +37,7 @@ struct source {
 };
 
 struct bridge_mapping;
+struct pinner;
 
 /*
  * @wake: eventfd: something is left to be done without input
@@ -44,6 +45,7 @@ struct bridge_mapping;
  * @spare: a descriptor that is given up to turn a client away when there is no other
  * @events: that were taken; @at_event is the next of @nr_events
  * @mappings: what bridges of one container have mapped together
+ * @pinner: maps memory for bridges, NULL if there are none
  * @only: the session that alone had input lately, @streak times
  * @turns: how often it alone was looked at since
  */
@@ -58,6 +60,7 @@ struct vfioext_user {
 	int spare;
 	struct vfioext_user_device *devices;
 	struct bridge_mapping *mappings;
+	struct pinner *pinner;
 	struct epoll_event events[EVENTS_MAX];
 	unsigned int at_event;
 	unsigned int nr_events;
@@ -225,9 +228,12 @@ int command_migration_write(struct session *session, struct message *message);
 /*
  * dma.c: unmap all that is wholly in a range, as VFIO_IOMMU_UNMAP_DMA does. Return: 1 if
  * some is in use, 0 if not, -ENOENT if there is nothing, -EINVAL if something is not
- * wholly in it.
+ * wholly in it, or the error of the device, which keeps the rest.
  */
 int dma_unmap_range(struct vfioext_user_device *device, uint64_t first, uint64_t last);
+
+/* The client has gone, and all of its memory with it. */
+void dma_forget(struct vfioext_user_device *device);
 
 /* interrupt.c */
 void irqs_detach(struct vfioext_user_device *device);
