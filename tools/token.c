@@ -24,13 +24,19 @@ bool take_token(const char *text, const char **token)
 	return is_token(text);
 }
 
+/* A device that another process serves over vfio-user, and not one of the host. */
+bool is_served(const char *name)
+{
+	return !strncmp(name, "user:", 5);
+}
+
 /* The kernel refuses a token for what has nothing to do with SR-IOV. */
 static bool takes_token(struct vfioext *ctx, const char *name)
 {
 	struct vfioext_device_info info;
 	char path[128];
 
-	if (vfioext_find_device(ctx, name, &info) || strcmp(info.bus, "pci"))
+	if (is_served(name) || vfioext_find_device(ctx, name, &info) || strcmp(info.bus, "pci"))
 		return false;
 	snprintf(path, sizeof(path), "/sys/bus/pci/devices/%s/physfn", info.name);
 	if (!access(path, F_OK))

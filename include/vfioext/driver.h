@@ -111,7 +111,8 @@ int vfioext_bus_register(struct vfioext_bus *bus, const struct vfioext_driver *d
  * vfioext_bus_scan() - probe all devices that are bound to a VFIO driver
  * @bus: the bus
  *
- * Devices that have a driver of the bus keep it; what is gone is removed.
+ * Devices that have a driver of the bus keep it; what is gone is removed. An mdev is opened
+ * for its ids, which resets it, if an id of a driver is for its bus and API, and names some.
  *
  * Return: how many devices have a driver now, or the error of reading sysfs.
  */
