@@ -30,6 +30,9 @@
 #define PIECES (LARGE / (2 << 20))
 #define IOVA (4ULL << 30)
 
+/* How long QEMU waits for an answer. */
+#define QEMU_MS 5000
+
 /* A server, and the thread that it runs in. */
 struct served {
 	struct vfioext *ctx;
@@ -151,12 +154,16 @@ static void put(struct probe *probe, unsigned int offset, uint32_t value, size_t
 	memcpy(probe->bytes + offset, &value, size);
 }
 
-/* Two BARs in files, and a configuration space with an MSI-X capability. */
+/*
+ * Two BARs in files, and a configuration space with an MSI-X capability. That all of the first
+ * can be mapped is said, as the kernel does: what is not said of a table is no obstacle.
+ */
 static bool make_device(struct vfioext_user_device *device, struct probe *probe)
 {
 	struct vfioext_user_region region = {
 		.flags = VFIOEXT_REGION_READ | VFIOEXT_REGION_WRITE, .size = 0x100, .fd = -1,
 	};
+	const struct vfioext_area whole = { 0, BAR_SIZE };
 	uint32_t pin = VFIO_IRQ_INFO_EVENTFD | VFIO_IRQ_INFO_MASKABLE | VFIO_IRQ_INFO_AUTOMASKED;
 	bool good;
 
@@ -170,7 +177,10 @@ static bool make_device(struct vfioext_user_device *device, struct probe *probe)
 	region.flags |= VFIOEXT_REGION_MMAP;
 	region.fd = probe->file;
 	region.size = BAR_SIZE;
+	region.areas = &whole;
+	region.nr_areas = 1;
 	good &= !vfioext_user_device_set_region(device, 0, &region);
+	region.nr_areas = 0;
 	region.offset = BAR_SIZE;
 	region.size = SMALL_SIZE;
 	good &= !vfioext_user_device_set_region(device, 2, &region);
@@ -214,8 +224,10 @@ FIXTURE_TEARDOWN(bridge)
 	close(self->probe.file);
 }
 
+#define DATA FIXTURE_DATA(bridge)
+
 /* The next client. One before it that has gone is done with then. */
-static int attach(FIXTURE_DATA(bridge) *self)
+static int attach(DATA *self)
 {
 	wire_close(&self->wire);
 	wire_connect(&self->wire, self->socket, NULL);
@@ -223,7 +235,7 @@ static int attach(FIXTURE_DATA(bridge) *self)
 }
 
 /* Open the device, serve it on, and attach a client. Return: an error. */
-static int begin(FIXTURE_DATA(bridge) *self, unsigned int flags)
+static int begin(DATA *self, unsigned int flags)
 {
 	int ret;
 
@@ -390,11 +402,11 @@ TEST_F(bridge, memory_in_pieces)
 	begun = now_ms();
 	ASSERT_EQ(0, wire_map(&self->wire, IOVA, LARGE, MAPPED, ram, 0));
 	took = now_ms() - begun;
-	EXPECT_GT(2500, took);
+	EXPECT_GT(QEMU_MS, took);
 	EXPECT_GT(PIECES, maps);
 	begun = now_ms();
 	ASSERT_EQ(0, write_command(&self->wire, PCI_COMMAND_MEMORY | PCI_COMMAND_MASTER));
-	EXPECT_GT(4000, now_ms() - begun);
+	EXPECT_GT(QEMU_MS, now_ms() - begun);
 	EXPECT_GT(PIECES, maps);
 	EXPECT_EQ(PCI_COMMAND_MEMORY, self->probe.bytes[PCI_COMMAND]);
 	EXPECT_EQ(PCI_COMMAND_MEMORY | PCI_COMMAND_MASTER, command_register(&self->wire));
@@ -405,10 +417,28 @@ TEST_F(bridge, memory_in_pieces)
 		longest = took > longest ? took : longest;
 		answers++;
 	}
-	EXPECT_LT(3, answers);
-	EXPECT_GT(1000, longest);
+	EXPECT_LT(1, answers);
+	EXPECT_GT(QEMU_MS, longest);
 	EXPECT_EQ(PCI_COMMAND_MEMORY | PCI_COMMAND_MASTER, command_register(&self->wire));
 	EXPECT_EQ(PCI_COMMAND_MEMORY | PCI_COMMAND_MASTER, self->probe.bytes[PCI_COMMAND]);
+	delay_ms = 0;
+	EXPECT_EQ(0, wire_unmap(&self->wire, IOVA, LARGE));
+	EXPECT_EQ(0, maps);
+	close(ram);
+}
+
+/* The client waits for an answer to the last. */
+TEST_F(bridge, memory_in_many_maps)
+{
+	int ram = make_file(LARGE);
+	unsigned int i;
+
+	ASSERT_EQ(0, begin(self, 0));
+	delay_ms = 40;
+	for (i = 0; i < 8; i++)
+		ASSERT_EQ(0, wire_map(&self->wire, IOVA + i * (LARGE / 8), LARGE / 8, MAPPED, ram,
+				      i * (LARGE / 8)));
+	EXPECT_GT(PIECES * 3 / 4, maps);
 	delay_ms = 0;
 	EXPECT_EQ(0, wire_unmap(&self->wire, IOVA, LARGE));
 	EXPECT_EQ(0, maps);
@@ -418,13 +448,13 @@ TEST_F(bridge, memory_in_pieces)
 /* A device that may use it at once gets it at once, if that can be. */
 TEST_F(bridge, memory_of_a_master)
 {
-	int ram = make_file(LARGE / 2);
+	int ram = make_file(LARGE / 4);
 
 	ASSERT_EQ(0, begin(self, 0));
-	delay_ms = 25;
+	delay_ms = 40;
 	ASSERT_EQ(0, write_command(&self->wire, PCI_COMMAND_MASTER));
-	ASSERT_EQ(0, wire_map(&self->wire, IOVA, LARGE / 2, MAPPED, ram, 0));
-	EXPECT_EQ(PIECES / 2, maps);
+	ASSERT_EQ(0, wire_map(&self->wire, IOVA, LARGE / 4, MAPPED, ram, 0));
+	EXPECT_EQ(PIECES / 4, maps);
 	close(ram);
 }
 
@@ -459,22 +489,34 @@ TEST_F(bridge, memory_that_goes_before_it_is_mapped)
 	close(ram);
 }
 
+static atomic_uint ever_in_command;
+
+static void note_command(struct vfioext_user_device *device, struct probe *probe)
+{
+	(void)device;
+	ever_in_command |= probe->bytes[PCI_COMMAND];
+}
+
 /* The client was told that it is there: the device never gets to use it. */
 TEST_F(bridge, memory_that_cannot_be_mapped_after_all)
 {
+	const struct {
+		struct vfio_user_region_access access;
+		uint16_t command;
+	} master = { { PCI_COMMAND, VFIO_PCI_CONFIG_REGION_INDEX, 2 }, PCI_COMMAND_MASTER };
 	int ram = make_file(LARGE);
 
 	ASSERT_EQ(0, begin(self, 0));
 	delay_ms = 40;
 	maps_left = 50;
+	ever_in_command = 0;
+	self->probe.on_write = note_command;
 	ASSERT_EQ(0, wire_map(&self->wire, IOVA, LARGE, MAPPED, ram, 0));
-	wire_put(&self->wire, VFIO_USER_REGION_WRITE, VFIO_USER_COMMAND,
-		 &(struct { struct vfio_user_region_access access; uint16_t command; }){
-			 { PCI_COMMAND, VFIO_PCI_CONFIG_REGION_INDEX, 2 }, PCI_COMMAND_MASTER,
-		 }, sizeof(struct vfio_user_region_access) + 2, NULL, 0);
+	wire_put(&self->wire, VFIO_USER_REGION_WRITE, VFIO_USER_COMMAND, &master,
+		 sizeof(master.access) + sizeof(master.command), NULL, 0);
 	while (wire_get(&self->wire) > 0)
 		;
-	EXPECT_EQ(0, self->probe.bytes[PCI_COMMAND] & PCI_COMMAND_MASTER);
+	EXPECT_EQ(0, ever_in_command & PCI_COMMAND_MASTER);
 	EXPECT_EQ(0, maps);
 	/* At once, if it is known at once. */
 	ASSERT_EQ(0, attach(self));
