@@ -163,7 +163,7 @@ static int insert(struct memory *memory, struct memory_map *map)
 int memory_add(struct memory *memory, const struct vfioext_user_memory *public,
 	       const struct memory_file *file)
 {
-	struct memory_map *map;
+	struct memory_map *map = NULL;
 	int ret;
 
 	if (!public->size || public->size % USER_PAGE || public->iova % USER_PAGE ||
