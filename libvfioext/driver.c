@@ -82,14 +82,19 @@ static const char *api_of(const struct vfioext_device_info *info)
 	return strcmp(info->bus, "mdev") ? "vfio-pci" : info->device_api;
 }
 
+static bool bus_fits(const struct vfioext_device_info *info, const struct vfioext_device_id *id)
+{
+	return (!id->bus || !strcmp(id->bus, info->bus)) &&
+	       !strcmp(id->device_api ? id->device_api : "vfio-pci", api_of(info));
+}
+
 int vfioext_match(struct vfioext *ctx, const struct vfioext_device_info *info,
 		  const struct vfioext_device_id *id)
 {
 	struct vfioext_device_info read = *info;
 	int ret;
 
-	if ((id->bus && strcmp(id->bus, info->bus)) ||
-	    strcmp(id->device_api ? id->device_api : "vfio-pci", api_of(info)))
+	if (!bus_fits(info, id))
 		return 0;
 	if (!wants_ids(id))
 		return 1;
@@ -205,6 +210,22 @@ static int probe(struct vfioext_bus *bus, const struct vfioext_driver *driver, c
 	return 0;
 }
 
+/* To read the ids of an mdev takes to open it, which resets it. */
+static bool wants_mdev_ids(const struct vfioext_bus *bus, const struct vfioext_device_info *info)
+{
+	const struct vfioext_device_id *id;
+	size_t i, j;
+
+	for (i = 0; i < bus->nr_drivers; i++) {
+		for (j = 0; j < bus->drivers[i]->nr_ids; j++) {
+			id = &bus->drivers[i]->ids[j];
+			if (bus_fits(info, id) && wants_ids(id))
+				return true;
+		}
+	}
+	return false;
+}
+
 /* @wanted: a driver is for it, or its ids could not be read to see that none is */
 static int probe_all(struct vfioext_bus *bus, const struct vfioext_device_info *info, bool *wanted)
 {
@@ -212,7 +233,7 @@ static int probe_all(struct vfioext_bus *bus, const struct vfioext_device_info *
 	int ret = -ENOENT, error = 0;
 	size_t i;
 
-	if (!strcmp(known.bus, "mdev"))
+	if (!strcmp(known.bus, "mdev") && wants_mdev_ids(bus, info))
 		error = vfioext_read_mdev_ids(bus->ctx, &known);
 	/* One of another API has none. */
 	*wanted = error && error != -EINVAL;

@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 /* What of some block devices is mounted, in whatever mount namespace, or swapped to. */
-#include <ctype.h>
-#include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,6 +15,7 @@
 
 /* The mount namespaces that were read. */
 struct namespaces {
+	struct blocks *blocks;
 	ino_t *list;
 	size_t nr;
 };
@@ -65,16 +65,18 @@ static void take_mount(struct blocks *blocks, const char *line, const char *name
 	free(source);
 }
 
-static void read_mounts(struct blocks *blocks, const char *process, const char *namespace)
+static void read_mounts(struct blocks *blocks, int process, const char *namespace)
 {
-	char path[400], *line = NULL;
+	int fd = openat(process, "mountinfo", O_RDONLY | O_CLOEXEC);
+	FILE *file = fd >= 0 ? fdopen(fd, "r") : NULL;
+	char *line = NULL;
 	size_t size = 0;
-	FILE *file;
 
-	snprintf(path, sizeof(path), "%s/%s/mountinfo", blocks->survey->proc, process);
-	file = fopen(path, "re");
-	if (!file)
+	if (!file) {
+		if (fd >= 0)
+			close(fd);
 		return;
+	}
 	while (getline(&line, &size, file) > 0)
 		take_mount(blocks, line, namespace);
 	free(line);
@@ -82,22 +84,20 @@ static void read_mounts(struct blocks *blocks, const char *process, const char *
 }
 
 /* Return: true if the mount namespace of a process was not met yet. */
-static bool is_new(struct blocks *blocks, struct namespaces *met, const char *process)
+static bool is_new(struct namespaces *met, int process)
 {
 	struct stat stat_;
-	char path[400];
 	ino_t *more;
 	size_t i;
 
-	snprintf(path, sizeof(path), "%s/%s/ns/mnt", blocks->survey->proc, process);
-	if (stat(path, &stat_))
+	if (fstatat(process, "ns/mnt", &stat_, 0))
 		return false;
 	for (i = 0; i < met->nr; i++)
 		if (met->list[i] == stat_.st_ino)
 			return false;
 	more = realloc(met->list, (met->nr + 1) * sizeof(*more));
 	if (!more) {
-		blocks->survey->error = -ENOMEM;
+		met->blocks->survey->error = -ENOMEM;
 		return false;
 	}
 	met->list = more;
@@ -129,27 +129,33 @@ static void take_btrfs(struct blocks *blocks)
 		sysfs_list_free(names, nr);
 }
 
+static int look_at(void *data, int process, int pid)
+{
+	struct namespaces *met = data;
+	char text[64];
+
+	if (!is_new(met, process))
+		return 0;
+	snprintf(text, sizeof(text), ", in the mount namespace of pid %d", pid);
+	read_mounts(met->blocks, process, text);
+	return 0;
+}
+
 /* The caller's own mounts, then those that only others have. */
 void uses_of_mounts(struct blocks *blocks)
 {
-	struct namespaces met = { 0 };
-	struct dirent *entry;
-	char text[64];
-	DIR *dir;
+	struct namespaces met = { .blocks = blocks };
+	char path[PROC_SIZE + 8];
+	int self;
 
-	is_new(blocks, &met, "self");
-	read_mounts(blocks, "self", NULL);
-	dir = opendir(blocks->survey->proc);
-	while (dir && (entry = readdir(dir))) {
-		if (!isdigit((unsigned char)entry->d_name[0]) || strlen(entry->d_name) > 16 ||
-		    !is_new(blocks, &met, entry->d_name))
-			continue;
-		snprintf(text, sizeof(text), ", in the mount namespace of pid %.16s",
-			 entry->d_name);
-		read_mounts(blocks, entry->d_name, text);
+	snprintf(path, sizeof(path), "%s/self", blocks->survey->proc);
+	self = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (self >= 0) {
+		is_new(&met, self);
+		read_mounts(blocks, self, NULL);
+		close(self);
 	}
-	if (dir)
-		closedir(dir);
+	processes_walk(blocks->survey->proc, look_at, &met);
 	free(met.list);
 	take_btrfs(blocks);
 }

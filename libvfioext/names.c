@@ -14,6 +14,7 @@
 
 #include "context.h"
 #include "names.h"
+#include "remote.h"
 #include "sysfs.h"
 
 #define UUID_LENGTH 36
@@ -247,6 +248,9 @@ static int find(struct vfioext *ctx, const char *text, struct vfioext_device_inf
 	char name[VFIOEXT_NAME_SIZE];
 	int ret, group;
 
+	if (remote_path(text))
+		return context_fail(ctx, -EINVAL, "%.200s is none of the host's devices: it is served "
+				    "by a process, and can be opened, but nothing else", text);
 	if (!strncmp(text, files, strlen(files)))
 		return find_by_file(ctx, text + strlen(files), info);
 	if (vfioext_parse_group(text, &group) && !is_number(text))

@@ -128,7 +128,7 @@ static int exchange_run(struct netlink *netlink, struct nlmsghdr *request, mnl_c
 {
 	unsigned int port = mnl_socket_get_portid(netlink->socket);
 	ssize_t len;
-	int ret;
+	int ret = 0;
 
 	request->nlmsg_seq = ++netlink->sequence;
 	if (mnl_socket_sendto(netlink->socket, request, request->nlmsg_len) < 0)

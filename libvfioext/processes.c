@@ -1,100 +1,79 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-/* Which processes have files of devices open, by /proc. */
 #include <ctype.h>
 #include <dirent.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
-#include "uses.h"
+#include "context.h"
+#include "processes.h"
 
-dev_t file_number(const char *path, mode_t type)
+void proc_path(const struct vfioext *ctx, char path[PROC_SIZE])
 {
-	struct stat stat_;
-
-	/* A file elsewhere may be of a server that does not answer. */
-	if (strncmp(path, "/dev/", 5) || stat(path, &stat_) || (stat_.st_mode & S_IFMT) != type)
-		return 0;
-	return stat_.st_rdev;
+	if (strcmp(ctx->sysfs, "/sys"))
+		snprintf(path, PROC_SIZE, "%s/proc", ctx->sysfs);
+	else
+		strcpy(path, "/proc");
 }
 
-static void read_comm(const char *process, char *comm, size_t size)
+int processes_walk(const char *proc, process_fn fn, void *data)
 {
-	char path[512];
-	ssize_t len = -1;
-	int fd;
+	const struct dirent *entry;
+	int process, ret = 0;
+	DIR *dir;
 
-	snprintf(path, sizeof(path), "%s/comm", process);
-	fd = open(path, O_RDONLY | O_CLOEXEC);
-	if (fd >= 0) {
-		len = read(fd, comm, size - 1);
-		close(fd);
+	dir = opendir(proc);
+	if (!dir)
+		return -errno;
+	while (!ret && (entry = readdir(dir))) {
+		if (!isdigit((unsigned char)entry->d_name[0]))
+			continue;
+		process = openat(dirfd(dir), entry->d_name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+		if (process < 0)
+			continue;
+		ret = fn(data, process, atoi(entry->d_name));
+		close(process);
 	}
+	closedir(dir);
+	return ret;
+}
+
+int process_walk_fds(int process, process_fd_fn fn, void *data)
+{
+	int directory = openat(process, "fd", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	const struct dirent *entry;
+	char target[PATH_MAX];
+	ssize_t len;
+	DIR *dir;
+
+	if (directory < 0)
+		return errno == ENOENT || errno == ESRCH ? -ENOENT : -EACCES;
+	dir = fdopendir(directory);
+	if (!dir) {
+		close(directory);
+		return -EACCES;
+	}
+	while ((entry = readdir(dir))) {
+		len = readlinkat(directory, entry->d_name, target, sizeof(target) - 1);
+		if (len < 0)
+			continue;
+		target[len] = '\0';
+		fn(data, directory, entry->d_name, target);
+	}
+	closedir(dir);
+	return 0;
+}
+
+void process_comm(int process, char *comm, size_t size)
+{
+	int fd = openat(process, "comm", O_RDONLY | O_CLOEXEC);
+	ssize_t len = fd >= 0 ? read(fd, comm, size - 1) : 0;
+
 	comm[len > 0 ? len : 0] = '\0';
 	comm[strcspn(comm, "\n")] = '\0';
-}
-
-/* Which of the files a descriptor is of, or @nr. */
-static size_t which(const char *descriptor, const struct process_file *files, size_t nr)
-{
-	struct stat stat_;
-	char target[64];
-	ssize_t len;
-	size_t i;
-
-	len = readlink(descriptor, target, sizeof(target) - 1);
-	if (len < 5 || memcmp(target, "/dev/", 5) || stat(descriptor, &stat_))
-		return nr;
-	for (i = 0; i < nr; i++)
-		if (files[i].number == stat_.st_rdev && files[i].type == (stat_.st_mode & S_IFMT))
-			break;
-	return i;
-}
-
-static void look_at(const char *process, const struct process_file *files, size_t nr,
-		    opener_fn fn, void *data)
-{
-	char path[400], descriptor[700], comm[32];
-	bool told[nr];
-	struct dirent *entry;
-	size_t file;
-	DIR *dir;
-
-	snprintf(path, sizeof(path), "%s/fd", process);
-	dir = opendir(path);
-	if (!dir)
-		return;
-	memset(told, 0, sizeof(told));
-	while ((entry = readdir(dir))) {
-		snprintf(descriptor, sizeof(descriptor), "%s/%s", path, entry->d_name);
-		file = which(descriptor, files, nr);
-		if (file == nr || told[file])
-			continue;
-		told[file] = true;
-		read_comm(process, comm, sizeof(comm));
-		fn(data, file, atoi(strrchr(process, '/') + 1), comm);
-	}
-	closedir(dir);
-}
-
-void processes_with(struct survey *survey, const struct process_file *files, size_t nr,
-		    opener_fn fn, void *data)
-{
-	char process[350];
-	struct dirent *entry;
-	DIR *dir;
-
-	dir = nr ? opendir(survey->proc) : NULL;
-	if (!dir)
-		return;
-	while ((entry = readdir(dir))) {
-		if (!isdigit((unsigned char)entry->d_name[0]) || atoi(entry->d_name) == getpid())
-			continue;
-		snprintf(process, sizeof(process), "%s/%.32s", survey->proc, entry->d_name);
-		look_at(process, files, nr, fn, data);
-	}
-	closedir(dir);
+	if (fd >= 0)
+		close(fd);
 }

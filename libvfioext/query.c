@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-/* What the module knows: groups, devices, holders, removals, policies. */
+/* What the module knows: groups, devices, removals, policies. */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -67,63 +67,6 @@ int vfioext_device_handles(struct vfioext *ctx, const char *device, uint32_t *ha
 	request_begin(&request, VFIOEXT_CMD_DEVICE_GET, 0);
 	ret = request_put_string(&request, VFIOEXT_A_DEVICE_NAME, device);
 	return ret ? ret : request_run(ctx, &request, take_handles, handles);
-}
-
-static int take_holder(const struct attributes *attributes, void *data)
-{
-	struct vfioext_holders *holders = data;
-	struct vfioext_holder *more, *holder;
-
-	if (!attributes->at[VFIOEXT_A_PID]) {
-		holders->unaccounted = attribute_u32(attributes, VFIOEXT_A_UNACCOUNTED);
-		return 0;
-	}
-	more = realloc(holders->list, (holders->nr + 1) * sizeof(*more));
-	if (!more)
-		return -ENOMEM;
-	holders->list = more;
-	holder = &more[holders->nr++];
-	holder->pid = (int)attribute_u32(attributes, VFIOEXT_A_PID);
-	holder->uid = attribute_u32(attributes, VFIOEXT_A_UID);
-	attribute_string(attributes, VFIOEXT_A_COMM, holder->comm, sizeof(holder->comm));
-	holder->group_fds = attribute_u32(attributes, VFIOEXT_A_GROUP_FDS);
-	holder->device_fds = attribute_u32(attributes, VFIOEXT_A_DEVICE_FDS);
-	holder->mappings = attribute_u32(attributes, VFIOEXT_A_MAPPINGS);
-	holder->kvm_fds = attribute_u32(attributes, VFIOEXT_A_KVM_FDS);
-	return 0;
-}
-
-void vfioext_holders_release(struct vfioext_holders *holders)
-{
-	free(holders->list);
-	memset(holders, 0, sizeof(*holders));
-}
-
-static void forget_holders(void *data)
-{
-	vfioext_holders_release(data);
-}
-
-int vfioext_device_holders(struct vfioext *ctx, const char *device,
-			   struct vfioext_holders *holders)
-{
-	struct request request;
-	int ret;
-
-	memset(holders, 0, sizeof(*holders));
-	request_begin(&request, VFIOEXT_CMD_HOLDER_GET, NLM_F_DUMP);
-	ret = request_put_string(&request, VFIOEXT_A_DEVICE_NAME, device);
-	return ret ? ret : dump_run(ctx, &request, take_holder, holders, forget_holders);
-}
-
-int vfioext_group_holders(struct vfioext *ctx, int group, struct vfioext_holders *holders)
-{
-	struct request request;
-
-	memset(holders, 0, sizeof(*holders));
-	request_begin(&request, VFIOEXT_CMD_HOLDER_GET, NLM_F_DUMP);
-	request_put_u32(&request, VFIOEXT_A_GROUP_ID, (uint32_t)group);
-	return dump_run(ctx, &request, take_holder, holders, forget_holders);
 }
 
 static int take_policy(const struct attributes *attributes, void *data)

@@ -159,7 +159,7 @@ static void region_free(struct region *region)
 
 static int region_new(struct vfioext_device *device, unsigned int index, struct region **region)
 {
-	struct vfio_region_info *answer;
+	struct vfio_region_info *answer = NULL;
 	struct parsed_region parsed;
 	struct region *new;
 	int ret;

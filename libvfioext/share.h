@@ -17,13 +17,13 @@
 #define LIBVFIOEXT_SHARE_H
 
 #include <stdbool.h>
-#include <sys/queue.h>
 #include <sys/socket.h>
 #include <vfioext/events.h>
 #include <vfioext/share.h>
 
 #include "listener.h"
 #include "log_limit.h"
+#include "queue.h"
 #include "share_wire.h"
 
 /* So many events may wait for a client that does not read. */

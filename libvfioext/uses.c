@@ -57,10 +57,7 @@ static int survey_run(struct vfioext *ctx, const struct vfioext_device_info *inf
 	int ret = 0;
 
 	memset(uses, 0, sizeof(*uses));
-	if (survey.real)
-		strcpy(survey.proc, "/proc");
-	else
-		snprintf(survey.proc, sizeof(survey.proc), "%s/proc", ctx->sysfs);
+	proc_path(ctx, survey.proc);
 	snprintf(link, sizeof(link), "%s/bus/%s/devices/%s", ctx->sysfs, info->bus, info->name);
 	if (realpath(link, real))
 		ret = below_find(&survey.below, real);

@@ -8,6 +8,8 @@
 #include <vfioext/discovery.h>
 #include <vfioext/uses.h>
 
+#include "processes.h"
+
 /*
  * A device of the kernel that is below another one: a disk, an interface, a terminal.
  * @path: its directory, @name the last part of it
@@ -49,7 +51,7 @@ struct survey {
 	const struct vfioext_device_info *info;
 	struct below below;
 	bool real;
-	char proc[300];
+	char proc[PROC_SIZE];
 	struct vfioext_uses *uses;
 	int error;
 };
@@ -64,7 +66,7 @@ void uses_of_consoles(struct survey *survey);
 void uses_of_children(struct survey *survey);
 
 /*
- * processes.c: who has files open that are in a list of numbers. @fn is told once for each
+ * openers.c: who has files open that are in a list of numbers. @fn is told once for each
  * process and file.
  */
 struct process_file {

@@ -60,11 +60,12 @@ static void look_for_holders(struct children *children, const struct vfioext_dev
 	}
 	for (i = 0; i < holders.nr; i++)
 		tell_holder(children, 0, holders.list[i].pid, holders.list[i].comm);
-	if (holders.unaccounted) {
+	if (holders.unaccounted || holders.hidden) {
 		children->used = true;
 		uses_add(children->survey, VFIOEXT_USE_CHILD,
-			 "its %s %s has %u open handles, owner unknown", children->what,
-			 children->name, holders.unaccounted);
+			 "its %s %s has %u open handles, owner %s", children->what, children->name,
+			 holders.unaccounted + holders.hidden,
+			 holders.hidden ? "another user" : "unknown");
 	}
 	vfioext_holders_release(&holders);
 }

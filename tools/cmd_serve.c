@@ -15,7 +15,7 @@ static const struct example *const examples[] = { &example_edu, &example_null,
 #define GRACE_S 10
 
 /* Beyond all characters, and what access_option() knows. */
-enum { MAX_MAPS = 0x200, MAX_MEMORY, ANY_FILE };
+enum { NO_MAP = 0x200, MAX_MAPS, MAX_MEMORY, ANY_FILE };
 
 #define GIB_MAX 0x40000u
 
@@ -25,6 +25,7 @@ static const char options_help[] =
 	" -e, --example NAME    serve edu, null or nvme-ish, which are emulated\n"
 	" -g, --grace S         when the host wants a device back, give its\n"
 	"                       client so many seconds to let go (10)\n"
+	"     --no-map          let clients map nothing of a device of the host\n"
 	" -u, --allow-user U    serve this user, too; may be repeated\n"
 	"     --max-maps N      pieces of memory that a client may map (65535)\n"
 	"     --max-memory GIB  address space for the memory of a client (2048)\n"
@@ -118,6 +119,9 @@ static int take_option(struct serving *serving, int option)
 	case 'g':
 		return parse_ms(optarg, &serving->grace_ms) ? EXIT_DONE :
 		       usage_error("'%s' is no number of seconds", optarg);
+	case NO_MAP:
+		serving->no_map = true;
+		return EXIT_DONE;
 	case 'u':
 		return add_user(serving, optarg);
 	case MAX_MAPS:
@@ -157,6 +161,7 @@ int cmd_serve(int argc, char **argv)
 		{ "fd", required_argument, NULL, 'f' },
 		{ "example", required_argument, NULL, 'e' },
 		{ "grace", required_argument, NULL, 'g' },
+		{ "no-map", no_argument, NULL, NO_MAP },
 		{ "allow-user", required_argument, NULL, 'u' },
 		{ "max-maps", required_argument, NULL, MAX_MAPS },
 		{ "max-memory", required_argument, NULL, MAX_MEMORY },

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
+#include <errno.h>
 #include <string.h>
 
 #include "vfioext.h"
@@ -8,11 +9,12 @@ static const struct column columns[] = {
 	{ "VALUE" },
 };
 
-static void put_sysfs(struct table *table, const struct vfioext_device_info *info)
+static void put_identity(struct table *table, const char *device,
+			 const struct vfioext_device_info *info)
 {
 	char name[128];
 
-	table_put_property(table, "device", "%s", info->name);
+	table_put_property(table, "device", "%s", device);
 	table_put_property(table, "bus", "%s", info->bus);
 	if (info->vendor)
 		table_put_property(table, "id", "%04x:%04x", info->vendor, info->device);
@@ -84,21 +86,60 @@ static void put_module(struct table *table, struct vfioext *ctx,
 	put_removal(table, ctx, info->name);
 }
 
+/* To open a device resets it, and so does to close it: only if that is asked for. */
+static void look_inside(struct table *table, struct vfioext *ctx, const char *name)
+{
+	struct vfioext_device *device;
+	int ret;
+
+	if (!table->inside) {
+		table_put_property(table, "inside", "not looked at, as that resets the device: --inside does");
+		return;
+	}
+	ret = open_device(ctx, name, table->vf_token, NULL, &device);
+	if (ret) {
+		table_put_property(table, "regions", "not known: %s", ret == -EBUSY ?
+				   "somebody holds the device" : vfioext_message(ctx));
+		return;
+	}
+	put_inside(table, device);
+	vfioext_device_close(device);
+}
+
+/* Nobody but its server knows anything of it. */
+static int show_served(struct vfioext *ctx, struct table *table, const char *name)
+{
+	struct vfioext_device *device;
+	int ret;
+
+	ret = open_device(ctx, name, NULL, NULL, &device);
+	if (ret)
+		return fail(ctx, ret, "%s", name);
+	names_begin();
+	put_identity(table, name, vfioext_device_info(device));
+	put_inside(table, device);
+	names_end();
+	vfioext_device_close(device);
+	return EXIT_DONE;
+}
+
 static int show(struct vfioext *ctx, struct table *table, const char *name)
 {
 	struct vfioext_device_info info;
 	struct vfioext_status status;
 	int ret;
 
+	if (is_served(name))
+		return show_served(ctx, table, name);
 	ret = vfioext_find_device(ctx, name, &info);
 	if (ret)
 		return fail(ctx, ret, "%s", name);
 	names_begin();
-	put_sysfs(table, &info);
+	put_identity(table, info.name, &info);
 	put_members(table, ctx, &info);
 	put_module(table, ctx, &info);
 	if (info.vfio)
-		put_inside(table, ctx, info.name);
+		look_inside(table, ctx, info.name);
 	names_end();
 	vfioext_status(ctx, &status);
 	if (!status.loaded)
@@ -111,8 +152,11 @@ int cmd_show(int argc, char **argv)
 {
 	static const struct table_command command = {
 		.name = "device",
-		.help = TABLE_HELP,
+		.help = "     --inside          open the device, and show its regions and interrupts\n"
+			TOKEN_HELP TABLE_HELP,
 		.wants = "one device",
+		.takes_token = true,
+		.takes_inside = true,
 		.columns = columns,
 		.nr_columns = 2,
 		.defaults = "PROPERTY,VALUE",

@@ -2,7 +2,6 @@
 #include <pwd.h>
 #include <string.h>
 
-#include "host.h"
 #include "vfioext.h"
 
 enum { PID, USER, COMMAND, GROUP_FDS, DEVICE_FDS, MAPPINGS, KVM_FDS, NR };
@@ -48,45 +47,39 @@ static void put_kernel(struct table *table, const char *what, unsigned int group
 	table_put(table, line, KVM_FDS, "0");
 }
 
-static int find_holders(struct vfioext *ctx, const char *what, int *group,
+/* By the module, or by what /proc tells without it. */
+static int find_holders(struct vfioext *ctx, const char *what, bool by_proc, int *group,
 			struct vfioext_holders *holders)
 {
 	struct vfioext_device_info info;
 	int ret;
 
 	if (vfioext_parse_group(what, group))
-		return vfioext_group_holders(ctx, *group, holders);
+		return by_proc ? vfioext_group_holders_by_proc(ctx, *group, holders) :
+				 vfioext_group_holders(ctx, *group, holders);
 	ret = vfioext_find_device(ctx, what, &info);
 	if (ret)
 		return ret;
 	*group = info.group;
-	return vfioext_device_holders(ctx, info.name, holders);
+	return by_proc ? vfioext_device_holders_by_proc(ctx, info.name, holders) :
+			 vfioext_device_holders(ctx, info.name, holders);
 }
 
-/* Without the module: what /proc tells, and what it cannot. */
-static int who_by_proc(struct vfioext *ctx, struct table *table, const char *what)
+/* Who is not told all must not take it for all. */
+static void tell_missing(const struct vfioext_holders *holders, bool by_proc)
 {
-	struct vfioext_device_info info;
-	struct vfioext_holders holders;
-	unsigned int hidden;
-	int ret, group;
-	size_t i;
-	bool known = vfioext_parse_group(what, &group);
-
-	ret = known ? 0 : vfioext_find_device(ctx, what, &info);
-	if (!ret)
-		ret = proc_holders(known ? NULL : &info, known ? group : info.group, &holders,
-				   &hidden);
-	if (ret)
-		return fail(ctx, ret, "%s", what);
-	for (i = 0; i < holders.nr; i++)
-		put_holder(table, &holders.list[i]);
-	vfioext_holders_release(&holders);
-	error("the module is not loaded, so this is what /proc tells: not the kernel's own users, and not "
-	      "which device is behind a descriptor or a mapping of one; 'modprobe vfioext' loads it");
-	if (hidden)
-		error("%u processes are other users', and only root may look at them", hidden);
-	return EXIT_DONE;
+	if (by_proc)
+		error("the module is not loaded, so this is what /proc tells: not the kernel's own users, and not "
+		      "which device is behind a descriptor or a mapping of one; 'modprobe vfioext' loads it");
+	if (!holders->hidden)
+		return;
+	if (by_proc)
+		error("%u processes are other users', and only root may look at them",
+		      holders->hidden);
+	else
+		error("%u open handle%s %s other users', and who has them is told to root alone",
+		      holders->hidden, holders->hidden == 1 ? "" : "s",
+		      holders->hidden == 1 ? "is" : "are");
 }
 
 static int who(struct vfioext *ctx, struct table *table, const char *what)
@@ -98,17 +91,19 @@ static int who(struct vfioext *ctx, struct table *table, const char *what)
 	size_t i;
 
 	vfioext_status(ctx, &status);
-	if (!status.loaded)
-		return who_by_proc(ctx, table, what);
-	ret = find_holders(ctx, what, &id, &holders);
+	ret = find_holders(ctx, what, !status.loaded, &id, &holders);
 	if (ret)
 		return fail(ctx, ret, "%s", what);
 	for (i = 0; i < holders.nr; i++)
 		put_holder(table, &holders.list[i]);
 	if (holders.unaccounted)
 		put_kernel(table, "[no process]", 0, holders.unaccounted);
-	if (!vfioext_group_get(ctx, id, &group) && group.external_users)
+	if (holders.hidden && status.loaded)
+		put_kernel(table, "[other users]", 0, holders.hidden);
+	if (status.loaded && !vfioext_group_get(ctx, id, &group) && group.external_users)
 		put_kernel(table, "[external user]", group.external_users, 0);
+	tell_missing(&holders, !status.loaded);
+	table->partial = holders.hidden;
 	vfioext_holders_release(&holders);
 	return EXIT_DONE;
 }

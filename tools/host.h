@@ -22,10 +22,4 @@ enum known host_secure_boot(void);
 bool host_lockdown(char *mode, size_t size);
 enum known host_takes_unsigned(void);
 
-/* proc_holders.c */
-struct vfioext_holders;
-struct vfioext_device_info;
-int proc_holders(const struct vfioext_device_info *info, int group,
-		 struct vfioext_holders *holders, unsigned int *hidden);
-
 #endif

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* What is in a device that nobody holds: regions, capabilities, interrupts. */
-#include <errno.h>
+/* What is in a device that is open: regions, capabilities, interrupts. */
 #include <inttypes.h>
 #include <linux/pci_regs.h>
 #include <vfioext/config.h>
@@ -104,22 +103,12 @@ static void put_interrupts(struct table *table, struct vfioext_device *device)
 	}
 }
 
-void put_inside(struct table *table, struct vfioext *ctx, const char *name)
+void put_inside(struct table *table, struct vfioext_device *device)
 {
-	struct vfioext_device *device;
-	int ret;
-
-	ret = vfioext_device_open(ctx, name, NULL, &device);
-	if (ret) {
-		table_put_property(table, "regions", "not known: %s", ret == -EBUSY ?
-				   "somebody holds the device" : vfioext_message(ctx));
-		return;
-	}
 	put_regions(table, device);
 	if (vfioext_device_is_pci(device)) {
 		put_capabilities(table, device, false);
 		put_capabilities(table, device, true);
 	}
 	put_interrupts(table, device);
-	vfioext_device_close(device);
 }

@@ -33,6 +33,7 @@ struct served {
 
 /*
  * @grace_ms: how long a client may take to let go when the host wants a device back
+ * @no_map: clients map nothing of the host's devices
  * @fd: a client that is connected already, -1 for none
  * @limits: what each client may cost
  */
@@ -43,6 +44,7 @@ struct serving {
 	struct served list[SERVE_MAX];
 	size_t nr;
 	size_t nr_paths;
+	bool no_map;
 	int fd;
 	uint32_t grace_ms;
 	struct vfioext_user_limits limits;

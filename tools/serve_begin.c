@@ -49,7 +49,9 @@ static int make_bridge(struct serving *serving, size_t nr)
 		ret = open_device(serving->ctx, served->name, serving->access.vf_token,
 				  served->container, &served->device);
 	if (!ret)
-		ret = vfioext_user_bridge_new(serving->server, served->device, &served->bridge);
+		ret = vfioext_user_bridge_new(serving->server, served->device,
+					      serving->no_map ? VFIOEXT_USER_BRIDGE_NO_MAP : 0,
+					      &served->bridge);
 	if (!ret)
 		served->served = vfioext_user_bridge_device(served->bridge);
 	return ret;

@@ -188,16 +188,25 @@ int table_end(struct table *table, int status)
 	} else if (!status && table->json) {
 		printf("{\n   \"%s\": []\n}\n", scols_table_get_name(table->scols));
 	}
+	if (!status && table->partial)
+		status = EXIT_FAILED;
 	scols_unref_table(table->scols);
 	return status;
 }
 
+/* What a table's command may be told besides. */
+struct more_options {
+	const char *vf_token;
+	bool inside;
+};
+
 /* Return: -1 to go on, or what to exit with. */
 static int command_options(const struct table_command *command, struct table_options *options,
-			   const char **token, int argc, char **argv)
+			   struct more_options *more, int argc, char **argv)
 {
 	static const struct option long_options[] = {
-		TABLE_LONG, { "vf-token", required_argument, NULL, 't' }, { 0 }
+		TABLE_LONG, { "vf-token", required_argument, NULL, 't' },
+		{ "inside", no_argument, NULL, 'i' }, { 0 }
 	};
 	int option;
 
@@ -206,9 +215,11 @@ static int command_options(const struct table_command *command, struct table_opt
 	while ((option = getopt_long(argc, argv, TABLE_SHORT, long_options, NULL)) >= 0) {
 		if (option == 'h')
 			return help(command->help);
-		if (option == 't' && !take_token(optarg, token))
+		if (option == 't' && !take_token(optarg, &more->vf_token))
 			return usage_error("'%s' is no VF token, which is a UUID", optarg);
-		if (option != 't' && !table_option(options, option, optarg))
+		if (option == 'i' && command->takes_inside)
+			more->inside = true;
+		else if (option != 't' && !table_option(options, option, optarg))
 			return usage_error(NULL);
 	}
 	return -1;
@@ -217,12 +228,12 @@ static int command_options(const struct table_command *command, struct table_opt
 int table_run(const struct table_command *command, int argc, char **argv)
 {
 	struct table_options options = { 0 };
-	const char *token = NULL;
+	struct more_options more = { 0 };
 	struct vfioext *ctx;
 	struct table table;
 	int ret;
 
-	ret = command_options(command, &options, &token, argc, argv);
+	ret = command_options(command, &options, &more, argc, argv);
 	if (ret >= 0)
 		return ret;
 	if (optind + 1 != argc)
@@ -231,7 +242,8 @@ int table_run(const struct table_command *command, int argc, char **argv)
 			  command->defaults);
 	if (ret)
 		return ret;
-	table.vf_token = token;
+	table.vf_token = more.vf_token;
+	table.inside = more.inside;
 	ctx = open_context();
 	ret = ctx ? command->fill(ctx, &table, argv[optind]) : EXIT_FAILED;
 	vfioext_free(ctx);

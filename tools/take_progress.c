@@ -41,6 +41,9 @@ static void describe_holders(struct take *take, const struct taken *taken, char 
 		if (holders.unaccounted && at < size)
 			at += (size_t)snprintf(buffer + at, size - at, "%s%u without a process",
 					       at ? ", " : "", holders.unaccounted);
+		if (holders.hidden && at < size)
+			at += (size_t)snprintf(buffer + at, size - at, "%s%u of other users",
+					       at ? ", " : "", holders.hidden);
 		vfioext_holders_release(&holders);
 	}
 	if (!vfioext_group_get(take->ctx, taken->info.group, &group) && group.external_users &&

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /* Opening a device, with the token that a virtual function's owner asks for. */
 #include <ctype.h>
+#include <string.h>
 #include <stddef.h>
 
 #include "vfioext.h"
@@ -20,6 +21,12 @@ bool take_token(const char *text, const char **token)
 {
 	*token = text;
 	return is_token(text);
+}
+
+/* A device that another process serves over vfio-user, and not one of the host. */
+bool is_served(const char *name)
+{
+	return !strncmp(name, "user:", 5);
 }
 
 /* @container: NULL for one of its own; @token: NULL for none, and only for what has one */

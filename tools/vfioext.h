@@ -68,6 +68,7 @@ void print_log(const char *text, void *data);
 #define TOKEN_HELP "     --vf-token UUID   the token that the PF's owner has set\n"
 bool is_token(const char *text);
 bool take_token(const char *text, const char **token);
+bool is_served(const char *name);
 int open_device(struct vfioext *ctx, const char *name, const char *token,
 		struct vfioext_container *container, struct vfioext_device **device);
 
@@ -113,6 +114,8 @@ struct table {
 	int shown[16];
 	int nr_shown;
 	bool json;
+	bool partial;	/* it is printed, and is a failure all the same */
+	bool inside;
 	const char *vf_token;
 };
 
@@ -133,6 +136,7 @@ struct table_command {
 	const char *help;
 	const char *wants;
 	bool takes_token;
+	bool takes_inside;
 	const struct column *columns;
 	int nr_columns;
 	const char *defaults;
@@ -169,8 +173,8 @@ bool parse_width(const char *text, unsigned int *width);
 int find_place(struct vfioext *ctx, struct vfioext_device *device, const struct place *place,
 	       uint64_t size, struct vfioext_region **region);
 
-/* inside.c: of a device that is bound to VFIO. */
-void put_inside(struct table *table, struct vfioext *ctx, const char *name);
+/* inside.c */
+void put_inside(struct table *table, struct vfioext_device *device);
 
 /* offer.c */
 int show_offer(const char *path, const struct table_options *options);

@@ -2,6 +2,10 @@
 #ifndef VFIOEXT_CONTEXT_H
 #define VFIOEXT_CONTEXT_H
 
+#if defined(__SIZEOF_POINTER__) && __SIZEOF_POINTER__ < 8
+#error "libvfioext is for 64-bit programs: what devices address, and regions have, is more than a pointer can be"
+#endif
+
 #include <stdbool.h>
 #include <stdint.h>
 

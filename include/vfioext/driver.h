@@ -112,7 +112,8 @@ int vfioext_bus_register(struct vfioext_bus *bus, const struct vfioext_driver *d
  * @bus: the bus
  *
  * Devices that have a driver of the bus keep it; what is gone is removed. What a driver is for and
- * none has taken is told by vfioext_bus_left_out().
+ * none has taken is told by vfioext_bus_left_out(). An mdev is opened for its ids, which resets
+ * it, if an id of a driver is for its bus and API, and names some.
  *
  * Return: how many devices have a driver now, the error of reading sysfs, or -ENOMEM.
  */

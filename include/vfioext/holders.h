@@ -36,11 +36,13 @@ struct vfioext_holder {
  * @list: the processes
  * @nr: how many
  * @unaccounted: open handles that no process accounts for
+ * @hidden: what the caller may not see, and cannot be told of: open handles, at least so many
  */
 struct vfioext_holders {
 	struct vfioext_holder *list;
 	size_t nr;
 	uint32_t unaccounted;
+	uint32_t hidden;
 };
 
 /**
@@ -49,7 +51,8 @@ struct vfioext_holders {
  * @device: name of a device that is bound to a VFIO driver
  * @holders: where they go, to be given to vfioext_holders_release()
  *
- * Without CAP_NET_ADMIN only the caller's own processes are told.
+ * Without CAP_NET_ADMIN only the caller's own processes are told, and of others how many
+ * handles they have open.
  *
  * Return: 0, -ENODEV if it is not bound to a VFIO driver, -EPROTONOSUPPORT if
  * the module is not loaded, -ENOMEM, or the error of the netlink socket.
@@ -66,6 +69,25 @@ int vfioext_device_holders(struct vfioext *ctx, const char *device,
  * Return: as vfioext_device_holders().
  */
 int vfioext_group_holders(struct vfioext *ctx, int group, struct vfioext_holders *holders);
+
+/**
+ * vfioext_device_holders_by_proc() - who holds a device, where the module is not loaded
+ * @ctx: the context
+ * @device: name of the device
+ * @holders: where they go, to be given to vfioext_holders_release()
+ *
+ * What /proc tells of those processes that one may look at: not the kernel's own users, and
+ * not which device is behind a descriptor that a group gave. @holders->hidden is how many
+ * processes one may not look at.
+ *
+ * Return: 0, -ENODEV if there is no such device, -ENOMEM, or the error of /proc.
+ */
+int vfioext_device_holders_by_proc(struct vfioext *ctx, const char *device,
+				   struct vfioext_holders *holders);
+
+/** vfioext_group_holders_by_proc() - who has a group's file open, or any device's of a group */
+int vfioext_group_holders_by_proc(struct vfioext *ctx, int group,
+				  struct vfioext_holders *holders);
 
 /**
  * vfioext_holders_release() - free what the list holds

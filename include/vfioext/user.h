@@ -133,7 +133,8 @@ struct vfioext_user_memory {
  *	memory is not there.
  * @dma_unmap: memory goes, when the call returns, or later, when the last
  *	vfioext_user_sgl_put() of what is in it was called: the client is answered then.
- *	QEMU gives the device up if that takes 5 s.
+ *	QEMU gives the device up if that takes 5 s. Return: 0, or an error, which the client
+ *	gets, and the memory stays, unless the client has gone.
  * @set_irqs: called in the place of all that is done with interrupts here. @set is as
  *	the kernel has it, its data checked; but for VFIO_IRQ_SET_DATA_EVENTFD the eventfds
  *	are @fds, which belong to the caller. Return: 0, an error, or 1: it is to be done as
@@ -162,8 +163,8 @@ struct vfioext_user_ops {
 	int (*reset)(struct vfioext_user_device *device);
 	int (*dma_map)(struct vfioext_user_device *device,
 		       const struct vfioext_user_memory *memory);
-	void (*dma_unmap)(struct vfioext_user_device *device,
-			  const struct vfioext_user_memory *memory);
+	int (*dma_unmap)(struct vfioext_user_device *device,
+			 const struct vfioext_user_memory *memory);
 	int (*set_irqs)(struct vfioext_user_device *device, const struct vfio_irq_set *set,
 			const int *fds, size_t nr_fds);
 	void (*irq_masked)(struct vfioext_user_device *device, unsigned int irq,

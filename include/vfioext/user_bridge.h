@@ -16,12 +16,16 @@ extern "C" {
 /** struct vfioext_user_bridge - a device, and what is served of it; opaque. */
 struct vfioext_user_bridge;
 
+/** Offer the client nothing of the device for mapping: see vfioext_user_bridge_new(). */
+#define VFIOEXT_USER_BRIDGE_NO_MAP 0x1u
+
 /**
  * vfioext_user_bridge_new() - serve an open device
  * @server: the server
  * @device: the device, open for as long as the bridge is there. It is not to be used
  *	otherwise, nor watched, and nothing else may be in its container but devices of other
  *	bridges of the same server.
+ * @flags: VFIOEXT_USER_BRIDGE_*, or-ed
  * @bridge: where it goes
  *
  * Configuration space, BARs and all other regions are the device's own, mapped by the
@@ -33,14 +37,21 @@ struct vfioext_user_bridge;
  * first client comes. They see each other's memory, so they are for one VM; memory that
  * another function's client has at the same address must be the same part of the same file.
  *
- * A client that maps a region has the device's file: for the host it holds the device, as
- * this process does.
+ * Memory is pinned, which may take long. The client is answered after some seconds at most;
+ * the rest is pinned while the server goes on, and until then the device cannot master the
+ * bus. A client whose memory turns out to be impossible to pin is dropped.
  *
- * Return: 0, -ENOMEM, -EBUSY if the device is watched already, -ENODEV, or the error of a
+ * A client that maps a region has the device's file: for the host it holds the device, as
+ * this process does, and can do with it what this process can. The pages of MSI-X tables and
+ * pending bits are not offered, which keeps a client from writing to them by mistake. With
+ * VFIOEXT_USER_BRIDGE_NO_MAP nothing is, and it has the file of nothing: that is for clients
+ * that are not trusted, and each access is a message then.
+ *
+ * Return: 0, -EINVAL if there is no such flag, -ENOMEM, -EBUSY if the device is watched already, -ENODEV, or the error of a
  * system call.
  */
 int vfioext_user_bridge_new(struct vfioext_user *server, struct vfioext_device *device,
-			    struct vfioext_user_bridge **bridge);
+			    unsigned int flags, struct vfioext_user_bridge **bridge);
 
 /**
  * vfioext_user_bridge_free() - stop serving it

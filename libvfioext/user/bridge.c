@@ -13,39 +13,11 @@
 
 #include "bridge.h"
 
-static struct vfioext_region *region_of(const struct vfioext_user_bridge *bridge,
-					unsigned int index, int *ret)
-{
-	struct vfioext_region *region = NULL;
-
-	*ret = vfioext_region_get(bridge->device, index, &region);
-	return region;
-}
-
-static int bridge_read(struct vfioext_user_device *device, unsigned int index, void *buffer,
-		       size_t count, uint64_t offset)
-{
-	const struct vfioext_region *region;
-	int ret;
-
-	region = region_of(vfioext_user_device_data(device), index, &ret);
-	return region ? vfioext_region_read(region, buffer, count, offset) : ret;
-}
-
-static int bridge_write(struct vfioext_user_device *device, unsigned int index,
-			const void *buffer, size_t count, uint64_t offset)
-{
-	const struct vfioext_region *region;
-	int ret;
-
-	region = region_of(vfioext_user_device_data(device), index, &ret);
-	return region ? vfioext_region_write(region, buffer, count, offset) : ret;
-}
-
 static int bridge_reset(struct vfioext_user_device *device)
 {
-	const struct vfioext_user_bridge *bridge = vfioext_user_device_data(device);
+	struct vfioext_user_bridge *bridge = vfioext_user_device_data(device);
 
+	bridge->master_held = false;
 	return vfioext_device_reset(bridge->device);
 }
 
@@ -158,6 +130,7 @@ static void bridge_detached(struct vfioext_user_device *device)
 	struct vfioext_user_bridge *bridge = vfioext_user_device_data(device);
 	unsigned int i;
 
+	bridge->master_held = false;
 	if (!vfioext_device_lost(bridge->device)) {
 		for (i = 0; i < device->nr_irqs; i++)
 			vfioext_irq_disable(bridge->device, i);
@@ -180,28 +153,6 @@ static const struct vfioext_user_ops bridge_ops = {
 	.dma_unmap = bridge_dma_unmap,
 	.set_irqs = bridge_set_irqs,
 };
-
-static int add_region(struct vfioext_user_bridge *bridge, unsigned int index)
-{
-	const struct vfioext_region *region;
-	struct vfioext_user_region served = { .fd = -1 };
-	int ret;
-
-	region = region_of(bridge, index, &ret);
-	if (!region)
-		return ret;
-	served.size = region->size;
-	served.type = region->type;
-	served.subtype = region->subtype;
-	served.flags = region->flags & (VFIOEXT_REGION_READ | VFIOEXT_REGION_WRITE);
-	if (region->nr_areas) {
-		served.fd = vfioext_region_file(region, &served.offset);
-		served.flags |= VFIOEXT_REGION_MMAP;
-		served.areas = region->areas;
-		served.nr_areas = region->areas[0].size < region->size ? region->nr_areas : 0;
-	}
-	return vfioext_user_device_set_region(bridge->served, index, &served);
-}
 
 static int add_irq(struct vfioext_user_bridge *bridge, unsigned int index)
 {
@@ -244,7 +195,7 @@ static int add_all(struct vfioext_user_bridge *bridge)
 	if (regions > VFIOEXT_USER_REGIONS_MAX || irqs > VFIOEXT_USER_IRQS_MAX)
 		return -E2BIG;
 	for (i = 0; i < regions && !ret; i++)
-		ret = add_region(bridge, i);
+		ret = bridge_add_region(bridge, i);
 	for (i = 0; i < irqs && !ret; i++)
 		ret = add_irq(bridge, i);
 	vfioext_user_device_set_pci(bridge->served, vfioext_device_is_pci(bridge->device));
@@ -268,21 +219,31 @@ static int on_wanted(struct vfioext_device *device, uint32_t id, void *data)
 }
 
 int vfioext_user_bridge_new(struct vfioext_user *server, struct vfioext_device *device,
-			    struct vfioext_user_bridge **bridge)
+			    unsigned int flags, struct vfioext_user_bridge **bridge)
 {
-	struct vfioext_user_bridge *new = calloc(1, sizeof(*new));
+	struct vfioext_user_bridge *new;
 	int ret;
 
+	if (flags & ~VFIOEXT_USER_BRIDGE_NO_MAP)
+		return -EINVAL;
+	new = calloc(1, sizeof(*new));
 	if (!new)
 		return -ENOMEM;
 	new->device = device;
+	new->no_map = flags & VFIOEXT_USER_BRIDGE_NO_MAP;
 	new->unmask = -1;
 	new->ops = bridge_ops;
 	if (!vfioext_device_is_resettable(device))
 		new->ops.reset = NULL;
 	ret = vfioext_user_device_new(server, &new->ops, new, &new->served);
 	if (!ret)
-		ret = add_all(new);
+		ret = pinner_get(server);
+	if (ret) {
+		vfioext_user_device_free(new->served);
+		free(new);
+		return ret;
+	}
+	ret = add_all(new);
 	if (!ret)
 		ret = vfioext_device_watch(device, on_wanted, new);
 	if (ret) {
@@ -296,11 +257,14 @@ int vfioext_user_bridge_new(struct vfioext_user *server, struct vfioext_device *
 
 void vfioext_user_bridge_free(struct vfioext_user_bridge *bridge)
 {
+	struct vfioext_user *server;
 	unsigned int i;
 
 	if (!bridge)
 		return;
+	server = bridge->served->server;
 	vfioext_user_device_free(bridge->served);
+	pinner_put(server);
 	for (i = 0; i < VFIOEXT_USER_IRQS_MAX; i++)
 		free(bridge->irqs[i].eventfds);
 	free(bridge);

@@ -8,7 +8,6 @@
  */
 #include <errno.h>
 #include <stdlib.h>
-#include <vfioext/dma.h>
 
 #include "bridge.h"
 #include "client_file.h"
@@ -29,9 +28,9 @@ struct bridge_mapping {
 	unsigned int users;
 };
 
-static struct vfioext_container *container_of_bridge(const struct vfioext_user_bridge *bridge)
+struct vfioext_user_bridge *bridge_of(const struct vfioext_user_device *device)
 {
-	return vfioext_device_container(bridge->device);
+	return device->ops->dma_map == bridge_dma_map ? vfioext_user_device_data(device) : NULL;
 }
 
 void bridge_find_several(struct vfioext_user_bridge *bridge)
@@ -40,29 +39,12 @@ void bridge_find_several(struct vfioext_user_bridge *bridge)
 	struct vfioext_user_bridge *other;
 
 	for (; device; device = device->next) {
-		if (device == bridge->served || device->ops->dma_map != bridge_dma_map)
-			continue;
-		other = vfioext_user_device_data(device);
-		if (container_of_bridge(other) != container_of_bridge(bridge))
+		other = bridge_of(device);
+		if (!other || other == bridge || bridge_container(other) != bridge_container(bridge))
 			continue;
 		bridge->several = true;
 		other->several = true;
 	}
-}
-
-static int map(const struct vfioext_user_bridge *bridge, const struct vfioext_user_memory *memory)
-{
-	unsigned int flags = VFIOEXT_DMA_FIXED;
-	uint64_t iova = memory->iova;
-	int ret;
-
-	flags |= memory->flags & VFIOEXT_USER_READ ? VFIOEXT_DMA_READ : 0;
-	flags |= memory->flags & VFIOEXT_USER_WRITE ? VFIOEXT_DMA_WRITE : 0;
-	ret = vfioext_dma_map(container_of_bridge(bridge), memory->vaddr, memory->size, flags,
-			      &iova);
-	if (ret)
-		device_log(bridge->served, "%s", vfioext_message(bridge->served->server->ctx));
-	return ret;
 }
 
 /* Which file it is of, and where in it. */
@@ -116,7 +98,7 @@ static int map_counted(struct vfioext_user_bridge *bridge, struct bridge_mapping
 	if (!added)
 		return -ENOMEM;
 	*added = *new;
-	ret = map(bridge, &new->public);
+	ret = pin(bridge, &new->public);
 	if (ret) {
 		free(added);
 		return ret;
@@ -136,38 +118,45 @@ int bridge_dma_map(struct vfioext_user_device *device, const struct vfioext_user
 	if (!memory->vaddr || vfioext_device_lost(bridge->device))
 		return 0;
 	if (!bridge->several)
-		return map(bridge, memory);
-	new.container = container_of_bridge(bridge);
+		return pin(bridge, memory);
+	new.container = bridge_container(bridge);
 	ret = identify(device, &new);
 	return ret ? ret : map_counted(bridge, &new);
 }
 
 /* The other functions' share of it stays, even if this device is lost. */
-static void unmap_counted(struct vfioext_user_bridge *bridge,
-			  const struct vfioext_user_memory *memory)
+static int unmap_counted(struct vfioext_user_bridge *bridge,
+			 const struct vfioext_user_memory *memory)
 {
 	struct bridge_mapping **at = &bridge->served->server->mappings, *found;
+	int ret;
 
-	while (*at && ((*at)->container != container_of_bridge(bridge) ||
+	while (*at && ((*at)->container != bridge_container(bridge) ||
 		       (*at)->public.iova != memory->iova || (*at)->public.size != memory->size))
 		at = &(*at)->next;
 	found = *at;
-	if (!found || --found->users)
-		return;
+	if (!found)
+		return 0;
+	if (found->users > 1)
+		pin_hand_over(bridge, memory);
+	ret = found->users == 1 ? unpin(bridge, memory) : 0;
+	/* The client has it no longer, whatever became of it. */
+	if (ret && bridge->served->session)
+		return ret;
+	if (--found->users)
+		return 0;
 	*at = found->next;
-	vfioext_dma_unmap(found->container, memory->iova, memory->size);
 	free(found);
+	return ret;
 }
 
-void bridge_dma_unmap(struct vfioext_user_device *device,
-		      const struct vfioext_user_memory *memory)
+int bridge_dma_unmap(struct vfioext_user_device *device, const struct vfioext_user_memory *memory)
 {
 	struct vfioext_user_bridge *bridge = vfioext_user_device_data(device);
 
 	if (!memory->vaddr)
-		return;
+		return 0;
 	if (bridge->several)
-		unmap_counted(bridge, memory);
-	else if (!vfioext_device_lost(bridge->device))
-		vfioext_dma_unmap(container_of_bridge(bridge), memory->iova, memory->size);
+		return unmap_counted(bridge, memory);
+	return unpin(bridge, memory);
 }

@@ -348,7 +348,7 @@ static int set_run(struct client *client, const struct vfio_irq_set *all, uint32
 /* As the kernel does: if it fails, these vectors have nothing. */
 static int set_eventfds(struct client *client, const struct vfio_irq_set *set)
 {
-	uint32_t max = (uint32_t)client->connection.peer.max_msg_fds, done, nr;
+	uint32_t max = (uint32_t)client->connection.peer.max_msg_fds, done, nr = 0;
 	const int32_t *fds = (const int32_t *)set->data;
 	int ret = 0;
 

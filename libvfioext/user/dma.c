@@ -62,6 +62,11 @@ int command_dma_map(struct session *session, struct message *message)
 	return session_answer(session, message, NULL, 0);
 }
 
+static int unmap_one(struct vfioext_user_device *device, const struct vfioext_user_memory *memory)
+{
+	return device->ops->dma_unmap ? device->ops->dma_unmap(device, memory) : 0;
+}
+
 /* QEMU unmaps what a guest mapped page by page with ranges of a power of two. */
 int dma_unmap_range(struct vfioext_user_device *device, uint64_t first, uint64_t last)
 {
@@ -72,11 +77,22 @@ int dma_unmap_range(struct vfioext_user_device *device, uint64_t first, uint64_t
 	if (ret)
 		return ret;
 	do {
-		if (device->ops->dma_unmap)
-			device->ops->dma_unmap(device, &memory);
+		ret = unmap_one(device, &memory);
+		if (ret)
+			return ret;
 		used |= memory_remove(&device->memory, memory.iova, memory.size);
 	} while (!memory_in_range(&device->memory, first, last, &memory));
 	return used;
+}
+
+void dma_forget(struct vfioext_user_device *device)
+{
+	struct vfioext_user_memory memory;
+
+	while (!memory_in_range(&device->memory, 0, UINT64_MAX, &memory)) {
+		unmap_one(device, &memory);
+		memory_remove(&device->memory, memory.iova, memory.size);
+	}
 }
 
 /* The client is answered when nothing of it is in use. */

@@ -194,7 +194,7 @@ static int insert(struct memory *memory, struct memory_map *map, enum limit *lim
 int memory_add(struct memory *memory, const struct vfioext_user_memory *public,
 	       const struct memory_file *file, enum limit *limit)
 {
-	struct memory_map *map;
+	struct memory_map *map = NULL;
 	int ret;
 
 	*limit = LIMIT_NONE;

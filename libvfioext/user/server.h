@@ -44,6 +44,7 @@ struct source {
 };
 
 struct bridge_mapping;
+struct pinner;
 
 /*
  * @wake: eventfd: something is left to be done without input
@@ -53,6 +54,7 @@ struct bridge_mapping;
  * @next: the device that is looked after next, where all are in turn
  * @inside: how many calls are under way that call back
  * @mappings: what bridges of one container have mapped together
+ * @pinner: maps memory for bridges, NULL if there are none
  */
 struct vfioext_user {
 	struct source source;
@@ -67,6 +69,7 @@ struct vfioext_user {
 	struct vfioext_user_device *next;
 	unsigned int inside;
 	struct bridge_mapping *mappings;
+	struct pinner *pinner;
 	struct epoll_event events[EVENTS_MAX];
 	unsigned int at_event;
 	unsigned int nr_events;
@@ -269,9 +272,12 @@ int command_migration_write(struct session *session, struct message *message);
 /*
  * dma.c: unmap all that is wholly in a range, as VFIO_IOMMU_UNMAP_DMA does. Return: 1 if
  * some is in use, 0 if not, -ENOENT if there is nothing, -EINVAL if something is not
- * wholly in it.
+ * wholly in it, or the error of the device, which keeps the rest.
  */
 int dma_unmap_range(struct vfioext_user_device *device, uint64_t first, uint64_t last);
+
+/* The client has gone, and all of its memory with it. */
+void dma_forget(struct vfioext_user_device *device);
 
 /* interrupt.c: what was triggered while it was masked is not to come any longer. */
 void irq_cancel(struct vfioext_user_device *device, unsigned int irq, unsigned int vector);

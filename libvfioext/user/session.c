@@ -640,7 +640,7 @@ static void detach(struct session *session)
 	transfers_fail(session, -ENOTCONN);
 	if (device->ops->detached)
 		device->ops->detached(device);
-	dma_unmap_range(device, 0, UINT64_MAX);
+	dma_forget(device);
 	irqs_detach(device);
 }
 

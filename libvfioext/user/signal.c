@@ -134,7 +134,8 @@ int take_eventfd(int fd)
 {
 	uint64_t count;
 	struct iovec iov = { &count, sizeof(count) };
-	ssize_t size = preadv2(fd, &iov, 1, -1, RWF_NOWAIT);
+	/* The call itself: musl has preadv2() from 1.2.5 on. */
+	ssize_t size = syscall(SYS_preadv2, fd, &iov, 1, -1L, -1L, RWF_NOWAIT);
 
 	if (size < 0)
 		return -errno;

@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /* A device of the host that is served over vfio-user, when the host wants it back. */
 #include <errno.h>
+#include <linux/pci_regs.h>
 #include <linux/vfio.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/eventfd.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <sys/wait.h>
@@ -21,6 +23,15 @@
 #define SOCKET "/run/vfioext-bridge.sock"
 #define UNBOUND "/run/vfioext-unbound"
 #define ID 0x010000ed
+#define EDU_RAISE 0x60
+#define EDU_ACKNOWLEDGE 0x64
+#define CONFIG VFIO_PCI_CONFIG_REGION_INDEX
+#define NVME "0000:02:00.0"
+#define NVME_CC 0x14
+#define NVME_CSTS 0x1c
+#define NVME_AQA 0x24
+#define NVME_ASQ 0x28
+#define NVME_ACQ 0x30
 
 FIXTURE(bridge) {
 	struct vfioext *ctx;
@@ -40,13 +51,13 @@ static bool served(void)
 	return connected;
 }
 
-static pid_t serve(const char *grace)
+static pid_t serve(const char *device, const char *grace)
 {
 	pid_t pid = fork();
 	int tries;
 
 	if (!pid) {
-		execlp("vfioext", "vfioext", "serve", SERVED, "--socket", SOCKET, "--grace", grace, NULL);
+		execlp("vfioext", "vfioext", "serve", device, "--socket", SOCKET, "--grace", grace, NULL);
 		_exit(127);
 	}
 	for (tries = 0; tries < 200 && !served(); tries++)
@@ -61,7 +72,7 @@ FIXTURE_SETUP(bridge)
 	self->device = NULL;
 	set_policy(self->ctx, 20000, 5000, 1000, VFIOEXT_ACTION_NOTIFY);
 	bind_device(SERVED);
-	self->server = serve("1");
+	self->server = serve(SERVED, "1");
 	ASSERT_EQ(0, vfioext_device_open(self->ctx, "user:" SOCKET, NULL, &self->device)) {
 		TH_LOG("%s", vfioext_message(self->ctx));
 	}
@@ -180,7 +191,7 @@ TEST_F(bridge, server_killed)
 		TH_LOG("%s", vfioext_message(self->ctx));
 	}
 	vfioext_device_close(device);
-	self->server = serve("1");
+	self->server = serve(SERVED, "1");
 	EXPECT_TRUE(served());
 }
 
@@ -196,7 +207,7 @@ FIXTURE_SETUP(vm)
 	self->ctx = test_context();
 	set_policy(self->ctx, 20000, 5000, 1000, VFIOEXT_ACTION_NOTIFY);
 	bind_device(SERVED);
-	self->server = serve("1");
+	self->server = serve(SERVED, "1");
 	wire_connect(&self->wire, SOCKET, NULL);
 	ASSERT_EQ(0, wire_negotiate(&self->wire, NULL));
 }
@@ -211,13 +222,18 @@ FIXTURE_TEARDOWN(vm)
 	vfioext_free(self->ctx);
 }
 
-static uint32_t read_id(struct wire *wire)
+static uint32_t read32(struct wire *wire, unsigned int region, uint64_t offset)
 {
-	uint32_t id = 0;
+	uint32_t value = 0;
 
-	if (!wire_read(wire, 0, 0, sizeof(id)) && wire->size >= 16 + sizeof(id))
-		memcpy(&id, wire->body + 16, sizeof(id));
-	return id;
+	if (!wire_read(wire, region, offset, sizeof(value)))
+		memcpy(&value, wire->body + sizeof(struct vfio_user_region_access), sizeof(value));
+	return value;
+}
+
+static int write32(struct wire *wire, unsigned int region, uint64_t offset, uint32_t value)
+{
+	return wire_write(wire, region, offset, &value, sizeof(value));
 }
 
 /* ROM without a file, RAM with one, ranges of nothing, and a BAR of the device itself. */
@@ -241,7 +257,7 @@ TEST_F(vm, memory)
 	EXPECT_TRUE(!ret || ret == -EINVAL || ret == -EFAULT) {
 		TH_LOG("%d", ret);
 	}
-	EXPECT_EQ(ID, read_id(&self->wire));
+	EXPECT_EQ(ID, read32(&self->wire, 0, 0));
 	EXPECT_EQ(0, wire_unmap_all(&self->wire));
 	close(ram);
 }
@@ -249,12 +265,152 @@ TEST_F(vm, memory)
 /* QEMU does not listen to the request interrupt: it is dropped when its time is over. */
 TEST_F(vm, removal_that_it_cannot_be_told_of)
 {
-	EXPECT_EQ(ID, read_id(&self->wire));
+	EXPECT_EQ(ID, read32(&self->wire, 0, 0));
 	unbind();
 	EXPECT_EQ(0, wait_server(self->server));
 	self->server = 0;
 	EXPECT_EQ(-1, wire_get(&self->wire));
 	EXPECT_TRUE(wait_unbound(5000 * slowness()));
+}
+
+static int set_pin(struct wire *wire, uint32_t flags, const int *fd)
+{
+	return wire_set_irqs(wire, flags, VFIO_PCI_INTX_IRQ_INDEX, 0, 1, fd, fd ? 1 : 0);
+}
+
+static int mask_pin(struct wire *wire)
+{
+	return set_pin(wire, VFIO_IRQ_SET_DATA_NONE | VFIO_IRQ_SET_ACTION_MASK, NULL);
+}
+
+static int unmask_pin(struct wire *wire)
+{
+	return set_pin(wire, VFIO_IRQ_SET_DATA_NONE | VFIO_IRQ_SET_ACTION_UNMASK, NULL);
+}
+
+/* How often a pin was signaled, which takes a moment. */
+static uint64_t signals(int fd)
+{
+	struct pollfd pollfd = { .fd = fd, .events = POLLIN };
+
+	return poll(&pollfd, 1, 500 * slowness()) > 0 ? eventfd_count(fd) : 0;
+}
+
+/* The device has its pin up, and down again. It is masked by being signaled. */
+static uint64_t raise_pin(struct wire *wire, int fd)
+{
+	uint64_t nr;
+
+	write32(wire, 0, EDU_RAISE, 1);
+	nr = signals(fd);
+	write32(wire, 0, EDU_ACKNOWLEDGE, 1);
+	return nr;
+}
+
+TEST_F(vm, pin)
+{
+	int fd = make_eventfd(), unmask = make_eventfd();
+
+	ASSERT_EQ(0, write32(&self->wire, CONFIG, PCI_COMMAND, PCI_COMMAND_MEMORY));
+	ASSERT_EQ(0, set_pin(&self->wire, VFIO_IRQ_SET_DATA_EVENTFD | VFIO_IRQ_SET_ACTION_TRIGGER, &fd));
+	EXPECT_EQ(1, raise_pin(&self->wire, fd));
+	EXPECT_EQ(0, raise_pin(&self->wire, fd));
+	EXPECT_EQ(0, unmask_pin(&self->wire));
+	EXPECT_EQ(1, raise_pin(&self->wire, fd));
+	EXPECT_EQ(0, unmask_pin(&self->wire));
+	EXPECT_EQ(0, mask_pin(&self->wire));
+	EXPECT_EQ(0, raise_pin(&self->wire, fd));
+	/* Without a word to the server. */
+	EXPECT_EQ(0, set_pin(&self->wire, VFIO_IRQ_SET_DATA_EVENTFD | VFIO_IRQ_SET_ACTION_UNMASK, &unmask));
+	eventfd_write(unmask, 1);
+	usleep(100000);
+	EXPECT_EQ(1, raise_pin(&self->wire, fd));
+	EXPECT_EQ(0, set_pin(&self->wire, VFIO_IRQ_SET_DATA_EVENTFD | VFIO_IRQ_SET_ACTION_UNMASK, NULL));
+	eventfd_write(unmask, 1);
+	usleep(100000);
+	EXPECT_EQ(0, raise_pin(&self->wire, fd));
+	/* Signaled for a client, and by no device. */
+	EXPECT_EQ(0, set_pin(&self->wire, VFIO_IRQ_SET_DATA_NONE | VFIO_IRQ_SET_ACTION_TRIGGER, NULL));
+	EXPECT_EQ(1, signals(fd));
+	close(fd);
+	close(unmask);
+}
+
+/* One that has a reset, and MSI-X. */
+FIXTURE(nvme) {
+	struct wire wire;
+	pid_t server;
+};
+
+FIXTURE_SETUP(nvme)
+{
+	bind_device(NVME);
+	self->server = serve(NVME, "1");
+	wire_connect(&self->wire, SOCKET, NULL);
+	ASSERT_EQ(0, wire_negotiate(&self->wire, NULL));
+}
+
+FIXTURE_TEARDOWN(nvme)
+{
+	wire_close(&self->wire);
+	kill(self->server, SIGTERM);
+	waitpid(self->server, NULL, 0);
+}
+
+/* Return: whether it is ready then. */
+static bool enable(struct wire *wire)
+{
+	return !write32(wire, CONFIG, PCI_COMMAND, PCI_COMMAND_MEMORY) &&
+	       !write32(wire, 0, NVME_AQA, 0x001f001f) && !write32(wire, 0, NVME_ASQ, 0x1000) &&
+	       !write32(wire, 0, NVME_ACQ, 0x2000) && !write32(wire, 0, NVME_CC, 0x00460001) &&
+	       read32(wire, 0, NVME_CSTS) == 1;
+}
+
+TEST_F(nvme, reset)
+{
+	ASSERT_TRUE(enable(&self->wire));
+	ASSERT_EQ(0, wire_call(&self->wire, VFIO_USER_DEVICE_RESET, NULL, 0));
+	ASSERT_EQ(0, write32(&self->wire, CONFIG, PCI_COMMAND, PCI_COMMAND_MEMORY));
+	EXPECT_EQ(0, read32(&self->wire, 0, NVME_CSTS));
+	/* So does the end of its client. */
+	ASSERT_TRUE(enable(&self->wire));
+	wire_close(&self->wire);
+	wire_connect(&self->wire, SOCKET, NULL);
+	ASSERT_EQ(0, wire_negotiate(&self->wire, NULL));
+	ASSERT_EQ(0, write32(&self->wire, CONFIG, PCI_COMMAND, PCI_COMMAND_MEMORY));
+	EXPECT_EQ(0, read32(&self->wire, 0, NVME_CSTS));
+}
+
+static uint32_t find_msix(struct wire *wire)
+{
+	uint32_t at = read32(wire, CONFIG, PCI_CAPABILITY_LIST) & 0xff;
+
+	while (at && (read32(wire, CONFIG, at) & 0xff) != PCI_CAP_ID_MSIX)
+		at = read32(wire, CONFIG, at) >> 8 & 0xff;
+	return at;
+}
+
+/* The kernel has no objection to mapping it; a client that does so writes to the real one. */
+TEST_F(nvme, table_is_not_offered)
+{
+	struct vfio_region_sparse_mmap_area areas[8];
+	struct vfio_region_info_cap_sparse_mmap sparse;
+	struct vfio_region_info info = { .argsz = 4096 };
+	uint32_t table, at = find_msix(&self->wire), i;
+
+	ASSERT_NE(0, at);
+	table = read32(&self->wire, CONFIG, at + PCI_MSIX_TABLE);
+	ASSERT_EQ(0, table & PCI_MSIX_TABLE_BIR);
+	ASSERT_EQ(0, wire_call(&self->wire, VFIO_USER_DEVICE_GET_REGION_INFO, &info, sizeof(info)));
+	memcpy(&info, self->wire.body, sizeof(info));
+	ASSERT_TRUE(info.flags & VFIO_REGION_INFO_FLAG_CAPS);
+	memcpy(&sparse, self->wire.body + info.cap_offset, sizeof(sparse));
+	ASSERT_GE(8, sparse.nr_areas);
+	ASSERT_LT(0, sparse.nr_areas);
+	memcpy(areas, self->wire.body + info.cap_offset + sizeof(sparse),
+	       sparse.nr_areas * sizeof(*areas));
+	for (i = 0; i < sparse.nr_areas; i++)
+		EXPECT_TRUE(table < areas[i].offset || table >= areas[i].offset + areas[i].size);
 }
 
 int main(int argc, char **argv)

@@ -113,12 +113,13 @@ static int board_map(struct vfioext_user_device *device, const struct vfioext_us
 	return 0;
 }
 
-static void board_unmap(struct vfioext_user_device *device,
-			const struct vfioext_user_memory *memory)
+static int board_unmap(struct vfioext_user_device *device,
+		       const struct vfioext_user_memory *memory)
 {
 	board_of(device)->maps--;
 	if (memory->vaddr)
 		board_of(device)->maps_by_file--;
+	return 0;
 }
 
 static const struct vfioext_user_ops board_ops = {

@@ -17,13 +17,14 @@
 
 #include "../../libvfioext/share_message.h"
 
+#include "ioctl.h"
 #include "share.h"
 
 unsigned int mapped, unmapped, unmapped_all;
 uint64_t last_unmapped;
 
 /* Type 1, of which nothing but the calls is there. */
-int ioctl(int fd, unsigned long request, ...)
+int ioctl(int fd, ioctl_request request, ...)
 {
 	va_list args;
 	void *data;

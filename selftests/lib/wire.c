@@ -492,13 +492,14 @@ static int probe_map(struct vfioext_user_device *device, const struct vfioext_us
 	return 0;
 }
 
-static void probe_unmap(struct vfioext_user_device *device,
-			const struct vfioext_user_memory *memory)
+static int probe_unmap(struct vfioext_user_device *device,
+		       const struct vfioext_user_memory *memory)
 {
 	struct probe *probe = vfioext_user_device_data(device);
 
 	probe->unmaps++;
 	probe->unmap = *memory;
+	return probe->unmap_error;
 }
 
 static void probe_irq_masked(struct vfioext_user_device *device, unsigned int irq,

@@ -116,6 +116,7 @@ enum {
 /*
  * What was called, how often and with what.
  * @error: what read, write, reset and set_irqs return
+ * @unmap_error: what dma_unmap returns
  */
 struct probe {
 	unsigned int attached;
@@ -134,6 +135,7 @@ struct probe {
 	unsigned int dma_done;
 	int dma_error;
 	int error;
+	int unmap_error;
 	char log[256];
 	struct vfioext_user_memory map;
 	struct vfioext_user_memory unmap;

@@ -145,6 +145,36 @@ TEST_F(discovery, bind_refused)
 	EXPECT_EQ(-EALREADY, vfioext_give_back(self->ctx, "0000:01:00.1"));
 }
 
+static int take(const struct vfioext_driver *driver, struct vfioext_device *device)
+{
+	(void)driver;
+	(void)device;
+	return 0;
+}
+
+/* To open an mdev resets it: one that no driver can be for is left alone. */
+TEST_F(discovery, scan_opens_what_may_fit)
+{
+	struct vfioext_device_id ids[2] = {
+		{ .bus = "pci", .vendor = 0x1234, .device = 0x77, .subsystem_vendor = VFIOEXT_ANY_ID,
+		  .subsystem_device = VFIOEXT_ANY_ID },
+		{ .device_api = "vfio-ccw", .vendor = 0x1234, .device = 0x77,
+		  .subsystem_vendor = VFIOEXT_ANY_ID, .subsystem_device = VFIOEXT_ANY_ID },
+	};
+	struct vfioext_driver driver = { .name = "test", .ids = ids, .nr_ids = 2, .probe = take };
+	struct vfioext_bus *bus;
+
+	ASSERT_EQ(0, vfioext_bus_new(self->ctx, NULL, &bus));
+	ASSERT_EQ(0, vfioext_bus_register(bus, &driver));
+	EXPECT_EQ(0, vfioext_bus_scan(bus));
+	EXPECT_STREQ("", vfioext_message(self->ctx));
+	/* There is no such device here, and so it cannot be opened. */
+	ids[0].bus = NULL;
+	EXPECT_EQ(0, vfioext_bus_scan(bus));
+	EXPECT_STRNE("", vfioext_message(self->ctx));
+	vfioext_bus_free(bus);
+}
+
 TEST_F(discovery, status_without_module)
 {
 	struct vfioext_status status;

@@ -16,6 +16,7 @@
 #include "kselftest_harness.h"
 
 #include "../../libvfioext/device.h"
+#include "../lib/ioctl.h"
 
 #define NR_IRQS 6
 #define NR_VECTORS 8
@@ -141,7 +142,7 @@ static int set_irqs(struct vfio_irq_set *set)
 	return 0;
 }
 
-int ioctl(int fd, unsigned long request, ...)
+int ioctl(int fd, ioctl_request request, ...)
 {
 	va_list args;
 	void *data;

@@ -20,6 +20,7 @@
 #include "kselftest_harness.h"
 
 #include "../../libvfioext/region.h"
+#include "../lib/ioctl.h"
 
 #define NR_REGIONS 13
 
@@ -158,7 +159,7 @@ static int region_info(struct vfio_region_info *info)
 	return 0;
 }
 
-int ioctl(int fd, unsigned long request, ...)
+int ioctl(int fd, ioctl_request request, ...)
 {
 	va_list args;
 	void *data;
