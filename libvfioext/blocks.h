@@ -32,5 +32,7 @@ long block_find(const struct blocks *blocks, dev_t number, const char *path);
 /* mounts.c */
 void uses_of_mounts(struct blocks *blocks);
 void uses_of_swaps(struct blocks *blocks);
+/* uses_targets.c */
+void uses_of_targets(struct blocks *blocks);
 
 #endif
