@@ -2,23 +2,16 @@
 /* What of some block devices is mounted, in whatever mount namespace, or swapped to. */
 #include <ctype.h>
 #include <dirent.h>
-#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <sys/sysmacros.h>
 #include <unistd.h>
 
 #include "blocks.h"
 #include "context.h"
+#include "namespaces.h"
 #include "sysfs.h"
-
-/* The mount namespaces that were read. */
-struct namespaces {
-	ino_t *list;
-	size_t nr;
-};
 
 /* Octal escapes stand for blanks and the like. */
 static void unescape(char *text)
@@ -84,25 +77,10 @@ static void read_mounts(struct blocks *blocks, const char *process, const char *
 /* Return: true if the mount namespace of a process was not met yet. */
 static bool is_new(struct blocks *blocks, struct namespaces *met, const char *process)
 {
-	struct stat stat_;
 	char path[400];
-	ino_t *more;
-	size_t i;
 
 	snprintf(path, sizeof(path), "%s/%s/ns/mnt", blocks->survey->proc, process);
-	if (stat(path, &stat_))
-		return false;
-	for (i = 0; i < met->nr; i++)
-		if (met->list[i] == stat_.st_ino)
-			return false;
-	more = realloc(met->list, (met->nr + 1) * sizeof(*more));
-	if (!more) {
-		blocks->survey->error = -ENOMEM;
-		return false;
-	}
-	met->list = more;
-	more[met->nr++] = stat_.st_ino;
-	return true;
+	return namespaces_add(met, blocks->survey, path);
 }
 
 /* A btrfs of several devices names one of them as its source. */
@@ -150,7 +128,7 @@ void uses_of_mounts(struct blocks *blocks)
 	}
 	if (dir)
 		closedir(dir);
-	free(met.list);
+	namespaces_release(&met);
 	take_btrfs(blocks);
 }
 
