@@ -123,13 +123,34 @@ TEST_F(uses, loops)
 	EXPECT_USE(MOUNT, "/dev/loop0, which is on /dev/sda, is mounted at /srv");
 }
 
+/* An NVMe target opens a disk as anybody may. */
+TEST_F(uses, targets)
+{
+	const char *targets = "kernel/config/nvmet/subsystems";
+
+	add_disk(self->root, "bus/pci/devices/" DEVICE "/nvme/nvme0/nvme0c0n1", NULL);
+	add_disk(self->root, "virtual/nvme0n1", "300:0");
+	add_disk(self->root, "virtual/nvme0n1/nvme0n1p1", "300:1");
+	add_below(self->root, "nvme", "bus/pci/devices/" DEVICE "/nvme/nvme0", NULL);
+	in_tree(self->root, "mkdir -p %s/nqn.one/namespaces/1 %s/nqn.one/namespaces/2 %s/nqn.two/passthru", targets, targets, targets);
+	in_tree(self->root, "cd %s/nqn.one/namespaces && echo /dev/nvme0n1p1 > 1/device_path && echo 1 > 1/enable", targets);
+	in_tree(self->root, "cd %s/nqn.one/namespaces && echo /dev/nvme0n1 > 2/device_path && echo 0 > 2/enable", targets);
+	in_tree(self->root, "cd %s/nqn.two/passthru && echo /dev/nvme0 > device_path && echo 1 > enable", targets);
+	ASSERT_EQ(0, vfioext_uses_get(self->ctx, DEVICE, &self->uses));
+	EXPECT_EQ(2, self->uses.nr);
+	EXPECT_USE(HOLDER, "/dev/nvme0n1p1 is exported by the NVMe target nqn.one");
+	EXPECT_USE(HOLDER, "its nvme nvme0 is exported by the NVMe target nqn.two");
+}
+
 TEST_F(uses, interfaces)
 {
 	add_below(self->root, "net", "bus/pci/devices/" DEVICE "/virtio3/net/eth0", NULL);
 	in_tree(self->root, "mkdir -p class/net/br0 class/net/eth0.5 && echo DEVTYPE=bridge > class/net/br0/uevent && echo DEVTYPE=vlan > class/net/eth0.5/uevent");
 	in_tree(self->root, "cd class/net/eth0/ && ln -s ../br0 master && ln -s ../br0 upper_br0 && ln -s ../eth0.5 upper_eth0.5");
+	in_tree(self->root, "mkdir proc/net && printf 'Id Address Device\\n00000001 02:00:00:00:00:01 eth1\\n12340000 02:00:00:00:00:02     eth0 \\n' > proc/net/pppoe");
 	ASSERT_EQ(0, vfioext_uses_get(self->ctx, DEVICE, &self->uses));
-	EXPECT_EQ(2, self->uses.nr);
+	EXPECT_EQ(3, self->uses.nr);
+	EXPECT_USE(UPPER, "a PPPoE session is on eth0");
 	EXPECT_USE(MASTER, "eth0 is a port of the bridge br0");
 	EXPECT_USE(UPPER, "the vlan eth0.5 is on eth0");
 }
@@ -159,6 +180,8 @@ TEST_F(uses, others)
 	in_tree(self->root, "cd %s/usb1/1-2 && echo 00 > bDeviceClass", at);
 	add_below(self->root, "input", "bus/pci/devices/" DEVICE "/input/input3", NULL);
 	in_tree(self->root, "echo Keys > %s/input/input3/name", at);
+	/* A jack of a sound card. */
+	add_below(self->root, "input", "bus/pci/devices/" DEVICE "/sound/card0/input4", NULL);
 	ASSERT_EQ(0, vfioext_uses_get(self->ctx, DEVICE, &self->uses));
 	EXPECT_EQ(5, self->uses.nr);
 	EXPECT_USE(DISPLAY, "it is the boot VGA device");
