@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "host.h"
 #include "vfioext.h"
 
 /* Then it is said what is waited for. */
@@ -99,12 +100,32 @@ static int run_child(const struct bind *bind, const struct vfioext_device_info *
 	return ret;
 }
 
+/* Without the module: the group's file leads to the device, or to one of its siblings. */
+static bool is_group_open(const struct vfioext_device_info *info)
+{
+	struct vfioext_holders holders;
+	unsigned int hidden;
+	bool open = false;
+	size_t i;
+
+	if (proc_holders(info, info->group, &holders, &hidden))
+		return false;
+	for (i = 0; i < holders.nr; i++)
+		open |= holders.list[i].group_fds > 0;
+	vfioext_holders_release(&holders);
+	return open;
+}
+
 /* A device that is held would be waited for without being asked for. */
 static bool is_held(struct vfioext *ctx, const struct vfioext_device_info *info)
 {
 	uint32_t handles;
 
-	return info->vfio && !vfioext_device_handles(ctx, info->name, &handles) && handles;
+	if (!info->vfio)
+		return false;
+	if (vfioext_device_handles(ctx, info->name, &handles))
+		return is_group_open(info);
+	return handles;
 }
 
 static int check_one(const struct bind *bind, const struct vfioext_device_info *info)
