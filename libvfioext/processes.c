@@ -54,22 +54,28 @@ static size_t which(const char *descriptor, const struct process_file *files, si
 	return i;
 }
 
-static void look_at(const char *process, const struct process_file *files, size_t nr,
-		    opener_fn fn, void *data)
+/*
+ * What is open by a directory of descriptors is told of the process that it is of. Return: how
+ * many descriptors there are.
+ */
+static size_t look_into(const char *process, const char *descriptors,
+			const struct process_file *files, size_t nr, opener_fn fn, void *data)
 {
-	char path[400], descriptor[700], comm[32];
-	bool told[nr];
+	char descriptor[700], comm[32];
 	struct dirent *entry;
-	size_t file;
+	size_t file, open = 0;
+	bool told[nr];
 	DIR *dir;
 
-	snprintf(path, sizeof(path), "%s/fd", process);
-	dir = opendir(path);
+	dir = opendir(descriptors);
 	if (!dir)
-		return;
+		return 0;
 	memset(told, 0, sizeof(told));
 	while ((entry = readdir(dir))) {
-		snprintf(descriptor, sizeof(descriptor), "%s/%s", path, entry->d_name);
+		if (entry->d_name[0] == '.')
+			continue;
+		open++;
+		snprintf(descriptor, sizeof(descriptor), "%s/%s", descriptors, entry->d_name);
 		file = which(descriptor, files, nr);
 		if (file == nr || told[file])
 			continue;
@@ -78,6 +84,31 @@ static void look_at(const char *process, const struct process_file *files, size_
 		fn(data, file, atoi(strrchr(process, '/') + 1), comm);
 	}
 	closedir(dir);
+	return open;
+}
+
+/* A process whose first thread has ended shows none, but those that run do. */
+static void look_at(const char *process, const struct process_file *files, size_t nr,
+		    opener_fn fn, void *data)
+{
+	char path[440];
+	struct dirent *entry;
+	bool found;
+	DIR *dir;
+
+	snprintf(path, sizeof(path), "%s/fd", process);
+	if (look_into(process, path, files, nr, fn, data))
+		return;
+	snprintf(path, sizeof(path), "%s/task", process);
+	dir = opendir(path);
+	for (found = false; dir && !found && (entry = readdir(dir));) {
+		if (entry->d_name[0] == '.')
+			continue;
+		snprintf(path, sizeof(path), "%s/task/%.32s/fd", process, entry->d_name);
+		found = look_into(process, path, files, nr, fn, data);
+	}
+	if (dir)
+		closedir(dir);
 }
 
 void processes_with(struct survey *survey, const struct process_file *files, size_t nr,

@@ -68,6 +68,7 @@ static int survey_run(struct vfioext *ctx, const struct vfioext_device_info *inf
 		ret = below_add_heads(&survey);
 	if (!ret) {
 		uses_of_blocks(&survey);
+		uses_of_shares(&survey);
 		uses_of_interfaces(&survey);
 		uses_of_files(&survey);
 		uses_of_consoles(&survey);

@@ -63,6 +63,7 @@ void uses_add(struct survey *survey, enum vfioext_use_kind kind, const char *for
 	__attribute__((format(printf, 3, 4)));
 
 void uses_of_blocks(struct survey *survey);
+void uses_of_shares(struct survey *survey);
 void uses_of_interfaces(struct survey *survey);
 void uses_of_files(struct survey *survey);
 void uses_of_consoles(struct survey *survey);

@@ -13,7 +13,7 @@ extern "C" {
 
 /**
  * enum vfioext_use_kind - in what way the host depends on a device
- * @VFIOEXT_USE_MOUNT: a file system on it is mounted
+ * @VFIOEXT_USE_MOUNT: a file system on it, or that comes by it (9p, virtiofs), is mounted
  * @VFIOEXT_USE_SWAP: it is swapped to
  * @VFIOEXT_USE_HOLDER: another block device is on it: md, dm, LVM, bcache, loop; or it is
  *	exported to other hosts

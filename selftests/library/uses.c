@@ -142,6 +142,29 @@ TEST_F(uses, targets)
 	EXPECT_USE(HOLDER, "its nvme nvme0 is exported by the NVMe target nqn.two");
 }
 
+/* A directory of the host, in a virtual machine */
+TEST_F(uses, shares)
+{
+	static const char *const drivers[] = { "9pnet_virtio", "virtiofs", "virtiofs" };
+	size_t i;
+
+	for (i = 0; i < 3; i++) {
+		in_tree(self->root, "mkdir -p bus/virtio/devices bus/virtio/drivers/%s bus/pci/devices/" DEVICE "/virtio%zu", drivers[i], i);
+		in_tree(self->root, "cd bus/pci/devices/" DEVICE "/virtio%zu && ln -s ../../../../virtio subsystem && ln -s ../../../../virtio/drivers/%s driver", i, drivers[i]);
+		in_tree(self->root, "ln -s ../../pci/devices/" DEVICE "/virtio%zu bus/virtio/devices/", i);
+	}
+	in_tree(self->root, "printf 'root\\0' > bus/pci/devices/" DEVICE "/virtio0/mount_tag");
+	in_tree(self->root, "mkdir -p fs/virtiofs/0 && echo home > fs/virtiofs/0/tag && ln -s ../../../bus/virtio/devices/virtio1 fs/virtiofs/0/device");
+	in_tree(self->root, "echo '1 0 0:40 / / rw - 9p root rw' > proc/self/mountinfo");
+	in_tree(self->root, "echo '2 0 0:41 / /other rw - 9p other rw' >> proc/self/mountinfo");
+	in_tree(self->root, "echo '3 0 0:42 / /home rw - virtiofs home rw' >> proc/self/mountinfo");
+	ASSERT_EQ(0, vfioext_uses_get(self->ctx, DEVICE, &self->uses));
+	EXPECT_EQ(3, self->uses.nr);
+	EXPECT_USE(MOUNT, "root of its virtio0 is mounted at /");
+	EXPECT_USE(MOUNT, "home of its virtio1 is mounted at /home");
+	EXPECT_USE(MOUNT, "home of its virtio2 may be what is mounted at /home");
+}
+
 TEST_F(uses, interfaces)
 {
 	add_below(self->root, "net", "bus/pci/devices/" DEVICE "/virtio3/net/eth0", NULL);
