@@ -128,6 +128,17 @@ static bool is_held(struct vfioext *ctx, const struct vfioext_device_info *info)
 	return handles;
 }
 
+static void print_result(const struct bind *bind, const struct vfioext_device_info *info,
+			 const char *result)
+{
+	if (!bind->json)
+		return;
+	putchar('{');
+	json_string("device", info->name, true);
+	json_string("result", result, false);
+	puts("}");
+}
+
 static int check_one(const struct bind *bind, const struct vfioext_device_info *info)
 {
 	if (bind->persist && !is_pci(info)) {
@@ -139,6 +150,7 @@ static int check_one(const struct bind *bind, const struct vfioext_device_info *
 	/* By force, too: the kernel would wait for the holder. */
 	if (is_held(bind->ctx, info)) {
 		error("%s is held; 'vfioext unbind %s' takes it back first", info->name, info->name);
+		print_result(bind, info, "held");
 		return EXIT_FAILED;
 	}
 	return uses_check(bind->ctx, info, bind->force, bind->json);
@@ -312,8 +324,10 @@ static int bind_all(struct bind *bind)
 			status = ret;
 	}
 	for (i = 0; i < targets->nr; i++) {
-		if (!bound[i])
+		if (!bound[i]) {
+			print_result(bind, &targets->list[i], "failed");
 			continue;
+		}
 		viable = tell_viability(bind->ctx, &targets->list[i], is_first(targets, bound, i));
 		if (bind->json)
 			print_json(&targets->list[i], already[i], viable);
