@@ -32,8 +32,11 @@ static void take_line(const char *line, struct mount *mount, mount_fn fn, void *
 	const char *separator = strstr(line, " - ");
 	unsigned int major, minor;
 
-	mount->point = mount->type = mount->source = NULL;
-	if (separator && sscanf(line, "%*d %*d %u:%u %*s %ms", &major, &minor, &mount->point) == 3 &&
+	mount->point = NULL;
+	mount->type = NULL;
+	mount->source = NULL;
+	if (separator &&
+	    sscanf(line, "%*d %*d %u:%u %*s %ms", &major, &minor, &mount->point) == 3 &&
 	    sscanf(separator, " - %ms %ms", &mount->type, &mount->source) == 2) {
 		mounts_unescape(mount->point);
 		mounts_unescape(mount->source);

@@ -81,8 +81,9 @@ static int on_link(const struct nlmsghdr *header, void *data)
 		}
 	}
 	if (lower_is && namespace_is)
-		uses_add(lower->survey, VFIOEXT_USE_UPPER, "the %.16s %.16s is on %s, in the network namespace %s",
-			 kind, name, lower->name, lower->where);
+		uses_add(lower->survey, VFIOEXT_USE_UPPER,
+			 "the %.16s %.16s is on %s, in the network namespace %s", kind, name,
+			 lower->name, lower->where);
 	return MNL_CB_OK;
 }
 
@@ -117,7 +118,8 @@ static void look_at_processes(struct lower *lower)
 	while (dir && !lower->survey->error && (entry = readdir(dir))) {
 		if (!isdigit((unsigned char)entry->d_name[0]) || strlen(entry->d_name) > 16)
 			continue;
-		snprintf(path, sizeof(path), "%s/%.16s/ns/net", lower->survey->proc, entry->d_name);
+		snprintf(path, sizeof(path), "%s/%.16s/ns/net", lower->survey->proc,
+			 entry->d_name);
 		snprintf(lower->where, sizeof(lower->where), "of pid %.16s", entry->d_name);
 		look_into(lower, path);
 	}

@@ -44,9 +44,10 @@ static void read_virtiofs_tag(struct share *share)
 
 	nr = sysfs_list(ctx, &names, "fs/virtiofs");
 	for (i = 0; i < nr; i++)
-		if (!sysfs_read_link(ctx, device, sizeof(device), "fs/virtiofs/%s/device", names[i]) &&
-		    !strcmp(device, share->name))
-			sysfs_read(ctx, share->tag, sizeof(share->tag), "fs/virtiofs/%s/tag", names[i]);
+		if (!sysfs_read_link(ctx, device, sizeof(device), "fs/virtiofs/%s/device",
+				     names[i]) && !strcmp(device, share->name))
+			sysfs_read(ctx, share->tag, sizeof(share->tag), "fs/virtiofs/%s/tag",
+				   names[i]);
 	if (nr >= 0)
 		sysfs_list_free(names, nr);
 }

@@ -27,7 +27,8 @@ static void take_namespace(struct blocks *blocks, const char *subsystem, const c
 	char directory[400], path[256], text[128];
 	long at;
 
-	snprintf(directory, sizeof(directory), SUBSYSTEMS "/%.255s/namespaces/%.16s", subsystem, id);
+	snprintf(directory, sizeof(directory), SUBSYSTEMS "/%.255s/namespaces/%.16s", subsystem,
+		 id);
 	if (!read_export(blocks->survey->ctx, directory, path, sizeof(path)))
 		return;
 	at = block_find(blocks, 0, path);
