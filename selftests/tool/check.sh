@@ -2,7 +2,8 @@
 # What tests of the tool have in common.
 # shellcheck disable=SC2034
 edu=0000:00:03.0
-export VFIOEXT_BACKEND=container
+# Where there is iommufd, one kernel is for what the tool takes by itself.
+[[ $(uname -r) = *-vfioext-debug ]] || export VFIOEXT_BACKEND=container
 n=0
 work=$(mktemp -d)
 # A kernel that checks itself takes its time.
@@ -10,14 +11,17 @@ work=$(mktemp -d)
 slow=1
 [[ $(uname -r) != *-vfioext-* ]] || slow=4
 
-# need MODULE…: what the tests that follow take, until the next line of this kind
+# need MODULE…: what the tests that follow take, until the next line of this kind; or swap
 lacking=
 need()
 {
 	local module
 	lacking=
 	for module in "$@"; do
-		modprobe -q "$module" || lacking+=" $module"
+		case $module in
+		swap) [ -e /proc/swaps ] ;;
+		*) modprobe -q "$module" ;;
+		esac || lacking+=" $module"
 	done
 }
 
