@@ -83,7 +83,8 @@ TEST_F(uses, mounts)
 	in_tree(self->root, "echo '2 0 0:44 / /btrfs rw - btrfs /dev/sda2 rw' >> proc/self/mountinfo");
 	in_tree(self->root, "echo '3 0 301:1 / /other rw - ext4 /dev/sdb1 rw' >> proc/self/mountinfo");
 	/* The same namespace, which is not read again, and another one. */
-	in_tree(self->root, "echo '4 0 300:3 / /not rw - ext4 /dev/sda3 rw' > proc/1/mountinfo");
+	add_disk(self->root, "bus/pci/devices/" DEVICE "/ata1/sda/sda4", "300:4");
+	in_tree(self->root, "echo '4 0 300:4 / /not rw - ext4 /dev/sda4 rw' > proc/1/mountinfo");
 	in_tree(self->root, "echo '5 0 300:3 / /c rw - ext4 /dev/sda3 rw' > proc/77/mountinfo");
 	ASSERT_EQ(0, vfioext_uses_get(self->ctx, DEVICE, &self->uses));
 	EXPECT_EQ(3, self->uses.nr);
