@@ -22,6 +22,8 @@ static size_t header_size(uint16_t type)
 		return sizeof(struct rtmsg);
 	case RTM_GETLINK:
 		return sizeof(struct ifinfomsg);
+	case RTM_GETQDISC:
+		return sizeof(struct tcmsg);
 	default:
 		return sizeof(struct rtgenmsg);
 	}

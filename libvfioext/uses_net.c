@@ -189,6 +189,7 @@ static void look_at(struct survey *survey, const struct below_device *device)
 		rtnetlink_dump(RTM_GETADDR, families[i], on_address, &interface);
 		rtnetlink_dump(RTM_GETROUTE, families[i], on_route, &interface);
 	}
+	uses_of_programs(survey, device->name, interface.index);
 	uses_elsewhere(survey, device->name, interface.index);
 	if (interface.routes > ROUTES_MAX)
 		uses_add(survey, VFIOEXT_USE_ROUTE, "%u more routes lead through %s",

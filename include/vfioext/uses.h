@@ -30,6 +30,7 @@ extern "C" {
  * @VFIOEXT_USE_BRIDGE: it is a bridge, or a device behind it has a driver
  * @VFIOEXT_USE_CHILD: a VF or an mdev of it is held or used
  * @VFIOEXT_USE_CHILDREN: it has VFs or mdevs; nobody uses them, but they go with its driver
+ * @VFIOEXT_USE_PROGRAM: a network interface of it has a program of XDP, or filters of tc
  */
 enum vfioext_use_kind {
 	VFIOEXT_USE_MOUNT,
@@ -48,6 +49,7 @@ enum vfioext_use_kind {
 	VFIOEXT_USE_BRIDGE,
 	VFIOEXT_USE_CHILD,
 	VFIOEXT_USE_CHILDREN,
+	VFIOEXT_USE_PROGRAM,
 };
 
 /**
