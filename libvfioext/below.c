@@ -128,6 +128,13 @@ int below_find(struct below *below, const char *path)
 	return ret < 0 ? ret : 0;
 }
 
+int below_add(struct below *below, const char *path)
+{
+	int ret = add(below, path);
+
+	return ret ? ret : below_find(below, path);
+}
+
 void below_release(struct below *below)
 {
 	while (below->nr)

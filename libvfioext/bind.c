@@ -120,16 +120,18 @@ static int attach(struct change *change, const char *driver)
  * Undo what take() has left. By the override the former driver takes the device whatever it
  * matches otherwise.
  */
-static void attach_again(struct change *change, const char *failed)
+static void attach_again(struct change *change)
 {
 	const char *driver = change->info.driver, *name = change->info.name;
 	char bound[VFIOEXT_NAME_SIZE];
 	int ret;
 
-	/* One that did not get ready in time has it still. */
-	if (!sysfs_read_link(change->ctx, bound, sizeof(bound), "bus/pci/devices/%s/driver", name) &&
-	    !strcmp(bound, failed))
-		sysfs_write(change->ctx, name, "bus/pci/drivers/%s/unbind", failed);
+	/* One that did not get ready in time has it still; the former may have it already. */
+	if (!sysfs_read_link(change->ctx, bound, sizeof(bound), "bus/pci/devices/%s/driver", name)) {
+		if (!strcmp(bound, driver))
+			return;
+		sysfs_write(change->ctx, name, "bus/pci/drivers/%s/unbind", bound);
+	}
 	if (!driver[0])
 		return;
 	ret = write_override(change, driver);
@@ -267,7 +269,7 @@ int vfioext_bind(struct vfioext *ctx, const char *name, const char *driver)
 	if (!ret) {
 		ret = take(&change, found);
 		if (ret)
-			attach_again(&change, found);
+			attach_again(&change);
 	}
 	change_end(&change);
 	return ret;
@@ -301,6 +303,11 @@ static int probe(struct change *change)
 	if (ret)
 		return context_fail(ctx, ret, "probing %s: %s", device, strerror(-ret));
 	ret = sysfs_read_link(ctx, driver, sizeof(driver), "bus/pci/devices/%s/driver", device);
+	/* It was told the device's numbers, and may be asked before the host's. */
+	if (!ret && is_vfio_driver(driver))
+		return context_fail(ctx, -ENOENT,
+				    "%s takes %s by its numbers (its parameter ids, or new_id); give it to the host's driver by name: 'vfioext bind %s --driver NAME'",
+				    driver, device, device);
 	if (!ret) {
 		ret = settle(ctx, device, driver, child, sizeof(child));
 		if (ret == -ENODEV)
@@ -323,7 +330,7 @@ int vfioext_give_back(struct vfioext *ctx, const char *name)
 	ret = vfioext_find_device(ctx, name, &change.info);
 	if (ret)
 		return ret;
-	if (change.info.driver[0])
+	if (change.info.driver[0] && !change.info.vfio)
 		return context_fail(ctx, -EALREADY, "%s is bound to %s", change.info.name,
 				    change.info.driver);
 	if (strcmp(change.info.bus, "pci"))
@@ -334,7 +341,13 @@ int vfioext_give_back(struct vfioext *ctx, const char *name)
 		ret = change_begin(&change, is_vfio_driver(change.override) ? "" : change.override);
 	if (ret)
 		return ret;
-	ret = probe(&change);
+	if (change.info.driver[0])
+		ret = detach(ctx, &change.info);
+	if (!ret) {
+		ret = probe(&change);
+		if (ret)
+			attach_again(&change);
+	}
 	change_end(&change);
 	return ret;
 }

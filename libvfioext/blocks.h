@@ -29,8 +29,10 @@ void block_use(struct blocks *blocks, size_t at, enum vfioext_use_kind kind, con
 /* The one of a number, or of the name in a path where that has no file; -1 if none. */
 long block_find(const struct blocks *blocks, dev_t number, const char *path);
 
-/* mounts.c */
+/* uses_mounts.c */
 void uses_of_mounts(struct blocks *blocks);
 void uses_of_swaps(struct blocks *blocks);
+/* uses_targets.c */
+void uses_of_targets(struct blocks *blocks);
 
 #endif

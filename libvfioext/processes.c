@@ -41,9 +41,10 @@ int processes_walk(const char *proc, process_fn fn, void *data)
 	return ret;
 }
 
-int process_walk_fds(int process, process_fd_fn fn, void *data)
+/* Return: how many descriptors there are; or -ENOENT, -EACCES. */
+static int walk_fds(int process, const char *path, process_fd_fn fn, void *data)
 {
-	int directory = openat(process, "fd", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	int directory = openat(process, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC), nr = 0;
 	const struct dirent *entry;
 	char target[PATH_MAX];
 	ssize_t len;
@@ -61,9 +62,43 @@ int process_walk_fds(int process, process_fd_fn fn, void *data)
 		if (len < 0)
 			continue;
 		target[len] = '\0';
+		nr++;
 		fn(data, directory, entry->d_name, target);
 	}
 	closedir(dir);
+	return nr;
+}
+
+/* The threads of a process, until one has descriptors: they share them, but for one that has ended. */
+static void walk_threads(int process, process_fd_fn fn, void *data)
+{
+	int tasks = openat(process, "task", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	DIR *dir = tasks >= 0 ? fdopendir(tasks) : NULL;
+	const struct dirent *entry;
+	char path[64];
+	int nr = 0;
+
+	if (!dir && tasks >= 0)
+		close(tasks);
+	while (dir && nr <= 0 && (entry = readdir(dir))) {
+		if (entry->d_name[0] == '.')
+			continue;
+		snprintf(path, sizeof(path), "task/%.32s/fd", entry->d_name);
+		nr = walk_fds(process, path, fn, data);
+	}
+	if (dir)
+		closedir(dir);
+}
+
+int process_walk_fds(int process, process_fd_fn fn, void *data)
+{
+	int nr = walk_fds(process, "fd", fn, data);
+
+	if (nr < 0)
+		return nr;
+	/* Its first thread has ended, or there is nothing open. */
+	if (!nr)
+		walk_threads(process, fn, data);
 	return 0;
 }
 

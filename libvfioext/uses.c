@@ -61,8 +61,11 @@ static int survey_run(struct vfioext *ctx, const struct vfioext_device_info *inf
 	snprintf(link, sizeof(link), "%s/bus/%s/devices/%s", ctx->sysfs, info->bus, info->name);
 	if (realpath(link, real))
 		ret = below_find(&survey.below, real);
+	if (!ret)
+		ret = below_add_heads(&survey);
 	if (!ret) {
 		uses_of_blocks(&survey);
+		uses_of_shares(&survey);
 		uses_of_interfaces(&survey);
 		uses_of_files(&survey);
 		uses_of_consoles(&survey);

@@ -34,6 +34,8 @@ struct below {
 
 /* below.c: all that is below a directory of sysfs, which is a whole path. */
 int below_find(struct below *below, const char *path);
+/* A device by its whole path, and what is below it. */
+int below_add(struct below *below, const char *path);
 void below_release(struct below *below);
 /* The first line of an attribute of a device, "" if it has none. */
 void below_read(const struct below_device *device, const char *attribute, char *value,
@@ -56,10 +58,14 @@ struct survey {
 	int error;
 };
 
+/* below_heads.c: what belongs to the device, but is below it for nobody. */
+int below_add_heads(struct survey *survey);
+
 void uses_add(struct survey *survey, enum vfioext_use_kind kind, const char *format, ...)
 	__attribute__((format(printf, 3, 4)));
 
 void uses_of_blocks(struct survey *survey);
+void uses_of_shares(struct survey *survey);
 void uses_of_interfaces(struct survey *survey);
 void uses_of_files(struct survey *survey);
 void uses_of_consoles(struct survey *survey);

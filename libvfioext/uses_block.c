@@ -7,9 +7,11 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <linux/loop.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
 #include <unistd.h>
@@ -78,32 +80,15 @@ static void add_disk(struct blocks *blocks, const char *name, long on)
 	below_release(&below);
 }
 
-/* A path of an NVMe namespace is nvme0c1n2, and the disk is nvme0n2. */
-static void add_head(struct blocks *blocks, const char *path)
-{
-	int subsystem, controller, namespace, len = 0;
-	char name[64];
-
-	if (sscanf(path, "nvme%dc%dn%d%n", &subsystem, &controller, &namespace, &len) < 3 ||
-	    path[len])
-		return;
-	snprintf(name, sizeof(name), "nvme%dn%d", subsystem, namespace);
-	add_disk(blocks, name, -1);
-}
-
 static void add_below(struct blocks *blocks)
 {
 	const struct below *below = &blocks->survey->below;
 	size_t i;
 
-	for (i = 0; i < below->nr; i++) {
-		if (strcmp(below->list[i].subsystem, "block"))
-			continue;
-		if (below->list[i].number)
+	/* A path to an NVMe namespace is a disk without a file. */
+	for (i = 0; i < below->nr; i++)
+		if (!strcmp(below->list[i].subsystem, "block") && below->list[i].number)
 			add(blocks, &below->list[i], -1);
-		else
-			add_head(blocks, below->list[i].name);
-	}
 }
 
 long block_find(const struct blocks *blocks, dev_t number, const char *path)
@@ -184,6 +169,35 @@ static void add_holders(struct blocks *blocks, size_t at)
 		free(names);
 }
 
+/* The number of the disk behind a loop device, 0 if a file is, or it is not known. */
+static dev_t read_behind(const char *loop)
+{
+	struct loop_info64 info = { 0 };
+	char path[64];
+	int fd;
+
+	snprintf(path, sizeof(path), "/dev/%.32s", loop);
+	fd = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+	if (fd < 0)
+		return 0;
+	if (ioctl(fd, LOOP_GET_STATUS64, &info))
+		info.lo_rdevice = 0;
+	close(fd);
+	/* The kernel spells it as stat() does. */
+	return info.lo_rdevice;
+}
+
+/* The block behind a loop device: a disk's file may be anywhere, as a container has it. */
+static long find_behind(const struct blocks *blocks, const char *loop, const char *file)
+{
+	dev_t number;
+
+	if (!strncmp(file, "/dev/", 5))
+		return block_find(blocks, 0, file);
+	number = blocks->survey->real ? read_behind(loop) : 0;
+	return number ? block_find(blocks, number, "") : -1;
+}
+
 /* Loop devices have a file behind them, which may be a disk; the kernel has no holders then. */
 static void add_loops(struct blocks *blocks)
 {
@@ -197,8 +211,8 @@ static void add_loops(struct blocks *blocks)
 	for (i = 0; i < nr; i++) {
 		if (sysfs_read(ctx, file, sizeof(file), "block/%s/loop/backing_file", names[i]) <= 0)
 			continue;
-		at = block_find(blocks, 0, file);
-		if (at < 0 || strncmp(file, "/dev/", 5))
+		at = find_behind(blocks, names[i], file);
+		if (at < 0)
 			continue;
 		snprintf(text, sizeof(text), "is behind %.32s", names[i]);
 		block_use(blocks, (size_t)at, VFIOEXT_USE_HOLDER, text);
@@ -291,6 +305,7 @@ void uses_of_blocks(struct survey *survey)
 	if (blocks.nr) {
 		uses_of_mounts(&blocks);
 		uses_of_swaps(&blocks);
+		uses_of_targets(&blocks);
 		add_openers(&blocks);
 		try_all(&blocks);
 	}

@@ -1,11 +1,10 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 /*
  * Network interfaces below a device: addresses and routes, by rtnetlink, and what is on top of
- * them, by sysfs.
+ * them, by sysfs, where that is in the same network namespace.
  */
 #include <arpa/inet.h>
 #include <errno.h>
-#include <libmnl/libmnl.h>
 #include <limits.h>
 #include <linux/rtnetlink.h>
 #include <stdio.h>
@@ -13,8 +12,10 @@
 #include <string.h>
 
 #include "context.h"
+#include "rtnetlink.h"
 #include "sysfs.h"
 #include "uses.h"
+#include "uses_net.h"
 
 /* A full table of routes is not told line by line. */
 #define ROUTES_MAX 4
@@ -111,56 +112,6 @@ static int on_route(const struct nlmsghdr *header, void *data)
 	return MNL_CB_OK;
 }
 
-/* Run @fn on all that the kernel has of a type. Return: 0 or an error. */
-static int dump(uint16_t type, int family, mnl_cb_t fn, void *data)
-{
-	char buffer[NETLINK_BUFFER_SIZE] __attribute__((aligned(NLMSG_ALIGNTO)));
-	struct mnl_socket *socket = mnl_socket_open2(NETLINK_ROUTE, SOCK_CLOEXEC);
-	struct nlmsghdr *header = mnl_nlmsg_put_header(buffer);
-	ssize_t len;
-	int ret = MNL_CB_OK;
-
-	if (!socket)
-		return -errno;
-	header->nlmsg_type = type;
-	header->nlmsg_flags = NLM_F_REQUEST | NLM_F_DUMP;
-	header->nlmsg_seq = 1;
-	if (type == RTM_GETADDR)
-		((struct ifaddrmsg *)mnl_nlmsg_put_extra_header(header, sizeof(struct ifaddrmsg)))
-			->ifa_family = (uint8_t)family;
-	else
-		((struct rtmsg *)mnl_nlmsg_put_extra_header(header, sizeof(struct rtmsg)))
-			->rtm_family = (uint8_t)family;
-	if (mnl_socket_bind(socket, 0, MNL_SOCKET_AUTOPID) < 0 ||
-	    mnl_socket_sendto(socket, header, header->nlmsg_len) < 0)
-		ret = MNL_CB_ERROR;
-	while (ret == MNL_CB_OK) {
-		len = mnl_socket_recvfrom(socket, buffer, sizeof(buffer));
-		if (len < 0 && errno == EINTR)
-			continue;
-		ret = len < 0 ? MNL_CB_ERROR :
-				mnl_cb_run(buffer, (size_t)len, 1, mnl_socket_get_portid(socket),
-					   fn, data);
-	}
-	ret = ret == MNL_CB_ERROR ? -errno : 0;
-	mnl_socket_close(socket);
-	return ret;
-}
-
-/* Of both families; a list that changed while it was read is read again. */
-static void dump_both(uint16_t type, mnl_cb_t fn, struct interface *interface)
-{
-	static const int families[] = { AF_INET, AF_INET6 };
-	int tries, ret;
-	size_t i;
-
-	for (i = 0; i < 2; i++) {
-		ret = -EINTR;
-		for (tries = 0; tries < 4 && ret == -EINTR; tries++)
-			ret = dump(type, families[i], fn, interface);
-	}
-}
-
 /* What the kernel says an interface is: "bridge", "bond", "vlan", or "interface". */
 static void read_type(struct vfioext *ctx, const char *name, char *type, size_t size)
 {
@@ -204,18 +155,42 @@ static void look_upwards(struct interface *interface, const struct below_device 
 		sysfs_list_free(names, nr);
 }
 
+/* No interface is on another one for a PPPoE session, which has a list of its own. */
+static void look_for_pppoe(struct interface *interface)
+{
+	char path[400], line[128], name[32];
+	FILE *file;
+
+	snprintf(path, sizeof(path), "%s/net/pppoe", interface->survey->proc);
+	file = fopen(path, "re");
+	if (!file)
+		return;
+	while (fgets(line, sizeof(line), file))
+		if (sscanf(line, "%*s %*s %31s", name) == 1 && !strcmp(name, interface->name))
+			uses_add(interface->survey, VFIOEXT_USE_UPPER, "a PPPoE session is on %s",
+				 interface->name);
+	fclose(file);
+}
+
 static void look_at(struct survey *survey, const struct below_device *device)
 {
+	static const int families[] = { AF_INET, AF_INET6 };
 	struct interface interface = { .survey = survey, .name = device->name };
 	char index[16];
+	size_t i;
 
 	look_upwards(&interface, device);
+	look_for_pppoe(&interface);
 	below_read(device, "ifindex", index, sizeof(index));
 	interface.index = (uint32_t)strtoul(index, NULL, 10);
 	if (!survey->real || !interface.index)
 		return;
-	dump_both(RTM_GETADDR, on_address, &interface);
-	dump_both(RTM_GETROUTE, on_route, &interface);
+	for (i = 0; i < sizeof(families) / sizeof(families[0]); i++) {
+		rtnetlink_dump(RTM_GETADDR, families[i], on_address, &interface);
+		rtnetlink_dump(RTM_GETROUTE, families[i], on_route, &interface);
+	}
+	uses_of_programs(survey, device->name, interface.index);
+	uses_elsewhere(survey, device->name, interface.index);
 	if (interface.routes > ROUTES_MAX)
 		uses_add(survey, VFIOEXT_USE_ROUTE, "%u more routes lead through %s",
 			 interface.routes - ROUTES_MAX, device->name);

@@ -106,6 +106,12 @@ static void look_at_usb(struct survey *survey, const struct below_device *device
 		 product[0] ? product : "unnamed");
 }
 
+/* The jacks of a sound card are input devices, too, and no one types on them. */
+static bool is_jack(const struct below_device *device)
+{
+	return strstr(device->path, "/sound/card");
+}
+
 static void look_at_device(struct survey *survey, const struct below_device *device)
 {
 	char text[64];
@@ -117,7 +123,8 @@ static void look_at_device(struct survey *survey, const struct below_device *dev
 	} else if (!strcmp(device->subsystem, "tty") && is_console(survey->ctx, device->name)) {
 		uses_add(survey, VFIOEXT_USE_CONSOLE, "its terminal %s is a console of the kernel",
 			 device->name);
-	} else if (!strcmp(device->subsystem, "input") && !strncmp(device->name, "input", 5)) {
+	} else if (!strcmp(device->subsystem, "input") && !strncmp(device->name, "input", 5) &&
+		   !is_jack(device)) {
 		below_read(device, "name", text, sizeof(text));
 		uses_add(survey, VFIOEXT_USE_INPUT, "the input device %s (%s) is attached to it",
 			 device->name, text);

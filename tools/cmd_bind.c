@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "host.h"
 #include "vfioext.h"
 
 /* Then it is said what is waited for. */
@@ -99,12 +100,42 @@ static int run_child(const struct bind *bind, const struct vfioext_device_info *
 	return ret;
 }
 
+/* Without the module: the group's file leads to the device, or to one of its siblings. */
+static bool is_group_open(struct vfioext *ctx, const struct vfioext_device_info *info)
+{
+	struct vfioext_holders holders;
+	bool open = false;
+	size_t i;
+
+	if (vfioext_group_holders_by_proc(ctx, info->group, &holders))
+		return false;
+	for (i = 0; i < holders.nr; i++)
+		open |= holders.list[i].group_fds > 0;
+	vfioext_holders_release(&holders);
+	return open;
+}
+
 /* A device that is held would be waited for without being asked for. */
 static bool is_held(struct vfioext *ctx, const struct vfioext_device_info *info)
 {
 	uint32_t handles;
 
-	return info->vfio && !vfioext_device_handles(ctx, info->name, &handles) && handles;
+	if (!info->vfio)
+		return false;
+	if (vfioext_device_handles(ctx, info->name, &handles))
+		return is_group_open(ctx, info);
+	return handles;
+}
+
+static void print_result(const struct bind *bind, const struct vfioext_device_info *info,
+			 const char *result)
+{
+	if (!bind->json)
+		return;
+	putchar('{');
+	json_string("device", info->name, true);
+	json_string("result", result, false);
+	puts("}");
 }
 
 static int check_one(const struct bind *bind, const struct vfioext_device_info *info)
@@ -118,6 +149,7 @@ static int check_one(const struct bind *bind, const struct vfioext_device_info *
 	/* By force, too: the kernel would wait for the holder. */
 	if (is_held(bind->ctx, info)) {
 		error("%s is held; 'vfioext unbind %s' takes it back first", info->name, info->name);
+		print_result(bind, info, "held");
 		return EXIT_FAILED;
 	}
 	return uses_check(bind->ctx, info, bind->force, bind->json);
@@ -291,8 +323,10 @@ static int bind_all(struct bind *bind)
 			status = ret;
 	}
 	for (i = 0; i < targets->nr; i++) {
-		if (!bound[i])
+		if (!bound[i]) {
+			print_result(bind, &targets->list[i], "failed");
 			continue;
+		}
 		viable = tell_viability(bind->ctx, &targets->list[i], is_first(targets, bound, i));
 		if (bind->json)
 			print_json(&targets->list[i], already[i], viable);

@@ -143,25 +143,23 @@ int persist_undo(const struct vfioext_device_info *info, bool quiet)
 
 int persist_keep(const struct vfioext_device_info *info, bool quiet)
 {
-	char path[128], text[PATH_MAX + 1024];
-	const char *dir = RULES_DIR;
+	char path[128], other[128], text[PATH_MAX + 1024];
+	bool driverctl = has_driverctl();
 	int ret;
 
 	/* A driver of the host comes by itself. */
 	if (!needs_override(info))
 		return persist_undo(info, quiet);
-	ret = persist_remove(info);
-	if (ret)
-		return ret;
-	if (has_driverctl()) {
-		dir = DRIVERCTL_DIR;
-		driverctl_path(info, path, sizeof(path));
+	driverctl_path(info, driverctl ? path : other, sizeof(path));
+	rule_path(info, driverctl ? other : path, sizeof(path));
+	if (driverctl)
 		snprintf(text, sizeof(text), "%s\n", info->driver);
-	} else {
-		rule_path(info, path, sizeof(path));
+	else
 		print_rule(info, text, sizeof(text));
-	}
-	ret = write_file(dir, path, text);
+	/* What was kept before is kept if this fails. */
+	ret = write_file(driverctl ? DRIVERCTL_DIR : RULES_DIR, path, text);
+	if (!ret && unlink(other) && errno != ENOENT)
+		ret = -errno;
 	if (ret) {
 		error("%s: %s", path, strerror(-ret));
 		return EXIT_FAILED;

@@ -230,13 +230,10 @@ static void finish_child(struct take *take, struct taken *taken)
 
 	if (!child_ended(&taken->child, &ret))
 		return;
-	if (ret) {
-		error("%s: %s", taken->info.name, taken->child.message);
-		taken->done = true;
-		taken->status = EXIT_FAILED;
-		return;
-	}
-	take_tell_unbound(take, taken);
+	if (ret)
+		take_tell_failed(take, taken);
+	else
+		take_tell_unbound(take, taken);
 }
 
 /* A VF when its PF is through. */

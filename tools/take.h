@@ -79,5 +79,6 @@ struct take_order {
 
 int take_unbind(struct vfioext *ctx, const void *data);
 void take_tell_unbound(struct take *take, struct taken *taken);
+void take_tell_failed(struct take *take, struct taken *taken);
 
 #endif

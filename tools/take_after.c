@@ -6,21 +6,25 @@
 
 #include "take.h"
 
+/* What fails leaves the device with the driver that it had. */
 int take_unbind(struct vfioext *ctx, const void *data)
 {
 	const struct take_order *order = data;
-	int ret = 0;
+	const char *name = order->info->name;
+	int ret;
 
-	if (order->info->driver[0])
-		ret = vfioext_unbind(ctx, order->info->name);
+	if (order->driver && strcmp(order->driver, order->info->driver)) {
+		ret = vfioext_bind(ctx, name, order->driver);
+		return ret == -EALREADY ? 0 : ret;
+	}
+	if (order->restore) {
+		module_load_for(order->info);
+		return vfioext_give_back(ctx, name);
+	}
+	ret = vfioext_unbind(ctx, name);
 	if (ret && ret != -EALREADY)
 		return ret;
-	if (order->driver)
-		return vfioext_bind(ctx, order->info->name, order->driver);
-	if (!order->restore)
-		return 0;
-	module_load_for(order->info);
-	return vfioext_give_back(ctx, order->info->name);
+	return order->driver ? vfioext_bind(ctx, name, order->driver) : 0;
 }
 
 /* No driver has it: how to give it back. */
@@ -32,6 +36,20 @@ static void tell_way_back(struct take *take, const struct vfioext_device_info *i
 	else
 		take_say(take, "%s has no driver now; 'vfioext bind %s' gives it back to its parent's, and 'echo 1 > /sys/bus/mdev/devices/%s/remove' removes it",
 			 info->name, info->name, info->name);
+}
+
+/* The child's message says what failed. */
+void take_tell_failed(struct take *take, struct taken *taken)
+{
+	struct vfioext_device_info info;
+
+	error("%s: %s", taken->info.name, taken->child.message);
+	if (!vfioext_find_device(take->ctx, taken->info.name, &info) && info.driver[0])
+		error("%s is bound to %s", info.name, info.driver);
+	taken->done = true;
+	taken->status = EXIT_FAILED;
+	if (take->json)
+		take_conclude(take, taken, "failed", EXIT_FAILED);
 }
 
 void take_tell_unbound(struct take *take, struct taken *taken)

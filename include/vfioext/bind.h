@@ -54,17 +54,20 @@ int vfioext_bind(struct vfioext *ctx, const char *name, const char *driver);
 int vfioext_unbind(struct vfioext *ctx, const char *name);
 
 /**
- * vfioext_give_back() - give a device without a driver to the host's driver
+ * vfioext_give_back() - give a device to the host's driver
  * @ctx: the context
  * @name: the device, as vfioext_find_device() takes it
  *
  * The bus chooses among the drivers that are loaded. A driver_override that names
  * a VFIO driver is set aside meanwhile; another one is respected.
  *
- * Return: 0; -EALREADY if it has a driver; -ENODEV, -EINVAL as
- * vfioext_find_device(); -ENOENT if no loaded driver took it; -EBUSY if user space
- * has the group; -EOPNOTSUPP for an mdev; -EPERM or -EACCES; -EIO if the driver
- * let go again.
+ * A device that a VFIO driver has is unbound first, which blocks as vfioext_unbind()
+ * does. If the host's does not take it, that driver has it again.
+ *
+ * Return: 0; -EALREADY if a driver of the host has it; -ENODEV, -EINVAL as
+ * vfioext_find_device(); -ENOENT if no loaded driver took it, or a VFIO driver did
+ * that was told to take such devices; -EBUSY if user space has the group;
+ * -EOPNOTSUPP for an mdev; -EPERM or -EACCES; -EIO if the driver let go again.
  */
 int vfioext_give_back(struct vfioext *ctx, const char *name);
 

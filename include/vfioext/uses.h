@@ -13,22 +13,24 @@ extern "C" {
 
 /**
  * enum vfioext_use_kind - in what way the host depends on a device
- * @VFIOEXT_USE_MOUNT: a file system on it is mounted
+ * @VFIOEXT_USE_MOUNT: a file system on it, or that comes by it (9p, virtiofs), is mounted
  * @VFIOEXT_USE_SWAP: it is swapped to
- * @VFIOEXT_USE_HOLDER: another block device is on it: md, dm, LVM, bcache, loop
+ * @VFIOEXT_USE_HOLDER: another block device is on it: md, dm, LVM, bcache, loop; or it is
+ *	exported to other hosts
  * @VFIOEXT_USE_OPEN: a process has it open, or the kernel has it open exclusively
  * @VFIOEXT_USE_ADDRESS: a network interface of it has an address
  * @VFIOEXT_USE_ROUTE: a route leads through it
  * @VFIOEXT_USE_MASTER: it is a port of a bridge, bond or team
- * @VFIOEXT_USE_UPPER: a VLAN, a macvlan or another interface is on it
+ * @VFIOEXT_USE_UPPER: a VLAN, a macvlan or another interface is on it, or a PPPoE session
  * @VFIOEXT_USE_NAMESPACE: its network interface is in another network namespace
  * @VFIOEXT_USE_DISPLAY: it is the boot VGA device
  * @VFIOEXT_USE_CONSOLE: the kernel's console is on it
- * @VFIOEXT_USE_INPUT: an input device is on it
+ * @VFIOEXT_USE_INPUT: an input device is on it, other than a jack of a sound card
  * @VFIOEXT_USE_USB: a USB device is on it that a driver has
  * @VFIOEXT_USE_BRIDGE: it is a bridge, or a device behind it has a driver
  * @VFIOEXT_USE_CHILD: a VF or an mdev of it is held or used
  * @VFIOEXT_USE_CHILDREN: it has VFs or mdevs; nobody uses them, but they go with its driver
+ * @VFIOEXT_USE_PROGRAM: a network interface of it has a program of XDP, or filters of tc
  */
 enum vfioext_use_kind {
 	VFIOEXT_USE_MOUNT,
@@ -47,6 +49,7 @@ enum vfioext_use_kind {
 	VFIOEXT_USE_BRIDGE,
 	VFIOEXT_USE_CHILD,
 	VFIOEXT_USE_CHILDREN,
+	VFIOEXT_USE_PROGRAM,
 };
 
 /**
@@ -80,12 +83,13 @@ struct vfioext_uses {
  *
  * Block devices below the device are looked for in the mounts of all mount namespaces of
  * which a process can be seen, in the list of swaps, and in what is on top of them, which
- * is followed. Network interfaces below it are asked for by rtnetlink, in the caller's network
- * namespace. It takes root to see all of it.
+ * is followed; so are the disks that the kernel's NVMe target exports. Network interfaces
+ * below it are asked for by rtnetlink, in the caller's network namespace. For what is on top
+ * of them elsewhere, as the macvlan of a container is, the calling thread enters the other
+ * network namespaces for a moment. It takes root to see all of it.
  *
- * Not seen are a macvlan or VLAN that is in another network namespace than its
- * interface, and targets of the kernel that export a block device without opening it
- * exclusively (nvmet).
+ * Not seen are processes that have a disk open, not exclusively, by a file elsewhere than in a
+ * /dev, and those that have closed the file of a disk which they map.
  *
  * Nothing is changed. A disk of which no use is known is opened for reading, exclusively,
  * and closed again; nobody else can mount it in that moment.

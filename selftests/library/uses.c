@@ -83,7 +83,8 @@ TEST_F(uses, mounts)
 	in_tree(self->root, "echo '2 0 0:44 / /btrfs rw - btrfs /dev/sda2 rw' >> proc/self/mountinfo");
 	in_tree(self->root, "echo '3 0 301:1 / /other rw - ext4 /dev/sdb1 rw' >> proc/self/mountinfo");
 	/* The same namespace, which is not read again, and another one. */
-	in_tree(self->root, "echo '4 0 300:3 / /not rw - ext4 /dev/sda3 rw' > proc/1/mountinfo");
+	add_disk(self->root, "bus/pci/devices/" DEVICE "/ata1/sda/sda4", "300:4");
+	in_tree(self->root, "echo '4 0 300:4 / /not rw - ext4 /dev/sda4 rw' > proc/1/mountinfo");
 	in_tree(self->root, "echo '5 0 300:3 / /c rw - ext4 /dev/sda3 rw' > proc/77/mountinfo");
 	ASSERT_EQ(0, vfioext_uses_get(self->ctx, DEVICE, &self->uses));
 	EXPECT_EQ(3, self->uses.nr);
@@ -123,13 +124,57 @@ TEST_F(uses, loops)
 	EXPECT_USE(MOUNT, "/dev/loop0, which is on /dev/sda, is mounted at /srv");
 }
 
+/* An NVMe target opens a disk as anybody may. */
+TEST_F(uses, targets)
+{
+	const char *targets = "kernel/config/nvmet/subsystems";
+
+	add_disk(self->root, "bus/pci/devices/" DEVICE "/nvme/nvme0/nvme0c0n1", NULL);
+	add_disk(self->root, "virtual/nvme0n1", "300:0");
+	add_disk(self->root, "virtual/nvme0n1/nvme0n1p1", "300:1");
+	add_below(self->root, "nvme", "bus/pci/devices/" DEVICE "/nvme/nvme0", NULL);
+	in_tree(self->root, "mkdir -p %s/nqn.one/namespaces/1 %s/nqn.one/namespaces/2 %s/nqn.two/passthru", targets, targets, targets);
+	in_tree(self->root, "cd %s/nqn.one/namespaces && echo /dev/nvme0n1p1 > 1/device_path && echo 1 > 1/enable", targets);
+	in_tree(self->root, "cd %s/nqn.one/namespaces && echo /dev/nvme0n1 > 2/device_path && echo 0 > 2/enable", targets);
+	in_tree(self->root, "cd %s/nqn.two/passthru && echo /dev/nvme0 > device_path && echo 1 > enable", targets);
+	ASSERT_EQ(0, vfioext_uses_get(self->ctx, DEVICE, &self->uses));
+	EXPECT_EQ(2, self->uses.nr);
+	EXPECT_USE(HOLDER, "/dev/nvme0n1p1 is exported by the NVMe target nqn.one");
+	EXPECT_USE(HOLDER, "its nvme nvme0 is exported by the NVMe target nqn.two");
+}
+
+/* A directory of the host, in a virtual machine */
+TEST_F(uses, shares)
+{
+	static const char *const drivers[] = { "9pnet_virtio", "virtiofs", "virtiofs" };
+	size_t i;
+
+	for (i = 0; i < 3; i++) {
+		in_tree(self->root, "mkdir -p bus/virtio/devices bus/virtio/drivers/%s bus/pci/devices/" DEVICE "/virtio%zu", drivers[i], i);
+		in_tree(self->root, "cd bus/pci/devices/" DEVICE "/virtio%zu && ln -s ../../../../virtio subsystem && ln -s ../../../../virtio/drivers/%s driver", i, drivers[i]);
+		in_tree(self->root, "ln -s ../../pci/devices/" DEVICE "/virtio%zu bus/virtio/devices/", i);
+	}
+	in_tree(self->root, "printf 'root\\0' > bus/pci/devices/" DEVICE "/virtio0/mount_tag");
+	in_tree(self->root, "mkdir -p fs/virtiofs/0 && echo home > fs/virtiofs/0/tag && ln -s ../../../bus/virtio/devices/virtio1 fs/virtiofs/0/device");
+	in_tree(self->root, "echo '1 0 0:40 / / rw - 9p root rw' > proc/self/mountinfo");
+	in_tree(self->root, "echo '2 0 0:41 / /other rw - 9p other rw' >> proc/self/mountinfo");
+	in_tree(self->root, "echo '3 0 0:42 / /home rw - virtiofs home rw' >> proc/self/mountinfo");
+	ASSERT_EQ(0, vfioext_uses_get(self->ctx, DEVICE, &self->uses));
+	EXPECT_EQ(3, self->uses.nr);
+	EXPECT_USE(MOUNT, "root of its virtio0 is mounted at /");
+	EXPECT_USE(MOUNT, "home of its virtio1 is mounted at /home");
+	EXPECT_USE(MOUNT, "home of its virtio2 may be what is mounted at /home");
+}
+
 TEST_F(uses, interfaces)
 {
 	add_below(self->root, "net", "bus/pci/devices/" DEVICE "/virtio3/net/eth0", NULL);
 	in_tree(self->root, "mkdir -p class/net/br0 class/net/eth0.5 && echo DEVTYPE=bridge > class/net/br0/uevent && echo DEVTYPE=vlan > class/net/eth0.5/uevent");
 	in_tree(self->root, "cd class/net/eth0/ && ln -s ../br0 master && ln -s ../br0 upper_br0 && ln -s ../eth0.5 upper_eth0.5");
+	in_tree(self->root, "mkdir proc/net && printf 'Id Address Device\\n00000001 02:00:00:00:00:01 eth1\\n12340000 02:00:00:00:00:02     eth0 \\n' > proc/net/pppoe");
 	ASSERT_EQ(0, vfioext_uses_get(self->ctx, DEVICE, &self->uses));
-	EXPECT_EQ(2, self->uses.nr);
+	EXPECT_EQ(3, self->uses.nr);
+	EXPECT_USE(UPPER, "a PPPoE session is on eth0");
 	EXPECT_USE(MASTER, "eth0 is a port of the bridge br0");
 	EXPECT_USE(UPPER, "the vlan eth0.5 is on eth0");
 }
@@ -159,6 +204,8 @@ TEST_F(uses, others)
 	in_tree(self->root, "cd %s/usb1/1-2 && echo 00 > bDeviceClass", at);
 	add_below(self->root, "input", "bus/pci/devices/" DEVICE "/input/input3", NULL);
 	in_tree(self->root, "echo Keys > %s/input/input3/name", at);
+	/* A jack of a sound card. */
+	add_below(self->root, "input", "bus/pci/devices/" DEVICE "/sound/card0/input4", NULL);
 	ASSERT_EQ(0, vfioext_uses_get(self->ctx, DEVICE, &self->uses));
 	EXPECT_EQ(5, self->uses.nr);
 	EXPECT_USE(DISPLAY, "it is the boot VGA device");
