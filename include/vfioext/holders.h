@@ -49,7 +49,7 @@ struct vfioext_holders {
  * @device: name of a device that is bound to a VFIO driver
  * @holders: where they go, to be given to vfioext_holders_release()
  *
- * Without CAP_NET_ADMIN only the caller's own processes are told.
+ * Without CAP_SYS_ADMIN only the caller's own processes are told.
  *
  * Return: 0, -ENODEV if it is not bound to a VFIO driver, -EPROTONOSUPPORT if
  * the module is not loaded, -ENOMEM, or the error of the netlink socket.
