@@ -2,9 +2,10 @@
 /*
  * The buses whose devices VFIO drivers can have, and what happens on them.
  *
- * PCI, platform and mdev are known from the start. Any other (ap, ccw, fsl-mc,
- * cdx) shows itself when one of its devices turns up in the "vfio-dev" class,
- * and the class is known from the first VFIO device on.
+ * Those that can be named are watched from the start. Any other (ap, ccw) shows itself when
+ * one of its devices turns up in the "vfio-dev" class, which tells of every VFIO device,
+ * also of one that its driver registers long after it was bound. The class has no name to be
+ * found by: it is known from the first VFIO device on.
  */
 #include <linux/device.h>
 #include <linux/module.h>
@@ -21,6 +22,18 @@
 #if IS_ENABLED(CONFIG_VFIO_MDEV)
 #include <linux/mdev.h>
 #endif
+#ifdef CONFIG_FSL_MC_BUS
+#include <linux/fsl/mc.h>
+#endif
+#ifdef CONFIG_CDX_BUS
+#include <linux/cdx/cdx_bus.h>
+#endif
+#ifdef CONFIG_ARM_AMBA
+#include <linux/amba/bus.h>
+#endif
+
+#define SETTLE_MS 10
+#define MAX_SETTLES 100
 
 struct watched_bus {
 	struct list_head node;
@@ -28,26 +41,43 @@ struct watched_bus {
 	struct notifier_block nb;
 };
 
-/* Changed at load, at unload and by learn_work, never two of them at once. */
+/* Protects what follows; no bus's or class's callback takes it. */
+static DEFINE_MUTEX(buses_lock);
 static LIST_HEAD(watched_buses);
+static bool stopping;
+static bool class_watched;
 
 static compat_class *vfio_class;
-static void learn(struct work_struct *work);
-static DECLARE_WORK(learn_work, learn);
+static atomic_t settles;
+static void look_at_class(struct work_struct *work);
+static DECLARE_DELAYED_WORK(class_work, look_at_class);
 
-/* The first VFIO device makes its class known; the rest waits for a work item. */
-static void learn_class(struct device *dev)
+static void look_at_class_later(void)
 {
-	struct vfio_device *vdev;
+	atomic_set(&settles, MAX_SETTLES);
+	schedule_delayed_work(&class_work, msecs_to_jiffies(SETTLE_MS));
+}
 
-	if (READ_ONCE(vfio_class))
-		return;
-	vdev = find_vfio_device(dev);
+static void vfio_device_found(struct device *dev)
+{
+	struct vfio_device *vdev = find_vfio_device(dev);
+
 	if (!vdev)
 		return;
+	removal_device_found(dev, vdev);
 	if (!cmpxchg(&vfio_class, NULL, vdev->device.class))
-		schedule_work(&learn_work);
+		look_at_class_later();
 	put_device(&vdev->device);
+}
+
+/* The driver has not begun to let go: the VFIO device is there, if there is one. */
+static void driver_unbinds(struct device *dev)
+{
+	struct vfio_device *vdev = find_vfio_device(dev);
+
+	removal_driver_unbinds(dev, vdev);
+	if (vdev)
+		put_device(&vdev->device);
 }
 
 static int on_bus_event(struct notifier_block *nb, unsigned long action, void *data)
@@ -56,11 +86,10 @@ static int on_bus_event(struct notifier_block *nb, unsigned long action, void *d
 
 	switch (action) {
 	case BUS_NOTIFY_BOUND_DRIVER:
-		removal_driver_found(dev);
-		learn_class(dev);
+		vfio_device_found(dev);
 		break;
 	case BUS_NOTIFY_UNBIND_DRIVER:
-		removal_driver_unbinds(dev);
+		driver_unbinds(dev);
 		break;
 	case BUS_NOTIFY_UNBOUND_DRIVER:
 		removal_driver_unbound(dev);
@@ -71,16 +100,28 @@ static int on_bus_event(struct notifier_block *nb, unsigned long action, void *d
 
 static int look_at_device(struct device *dev, void *unused)
 {
-	removal_driver_found(dev);
-	learn_class(dev);
+	vfio_device_found(dev);
 	return 0;
 }
 
-static int watch_bus(compat_bus_type *bus)
+static bool is_watched(compat_bus_type *bus)
 {
-	struct watched_bus *watched = kzalloc(sizeof(*watched), GFP_KERNEL);
+	struct watched_bus *watched;
+
+	list_for_each_entry(watched, &watched_buses, node)
+		if (watched->bus == bus)
+			return true;
+	return false;
+}
+
+static int watch_bus_locked(compat_bus_type *bus)
+{
+	struct watched_bus *watched;
 	int ret;
 
+	if (stopping || is_watched(bus))
+		return 0;
+	watched = kzalloc(sizeof(*watched), GFP_KERNEL);
 	if (!watched)
 		return -ENOMEM;
 	watched->bus = bus;
@@ -96,6 +137,16 @@ static int watch_bus(compat_bus_type *bus)
 	return 0;
 }
 
+static int watch_bus(compat_bus_type *bus)
+{
+	int ret;
+
+	mutex_lock(&buses_lock);
+	ret = watch_bus_locked(bus);
+	mutex_unlock(&buses_lock);
+	return ret;
+}
+
 static void unwatch_buses(void)
 {
 	struct watched_bus *watched, *next;
@@ -107,47 +158,76 @@ static void unwatch_buses(void)
 	}
 }
 
-static bool is_watched(compat_bus_type *bus)
-{
-	struct watched_bus *watched;
-
-	list_for_each_entry(watched, &watched_buses, node)
-		if (watched->bus == bus)
-			return true;
-	return false;
-}
-
-/* Called under the class's lock, where no bus can be watched. */
+/* Called under the class's lock, before the device is registered with vfio. */
 static int on_class_device(COMPAT_CLASS_INTERFACE_ARGS(dev))
 {
-	schedule_work(&learn_work);
+	look_at_class_later();
 	return 0;
+}
+
+static void on_class_device_gone(COMPAT_CLASS_INTERFACE_ARGS(dev))
+{
+	removal_device_unregisters(container_of(dev, struct vfio_device, device));
 }
 
 static struct class_interface vfio_interface = {
 	.add_dev = on_class_device,
+	.remove_dev = on_class_device_gone,
 };
 
-static void learn(struct work_struct *work)
+static void watch_class(void)
 {
-	struct class_dev_iter iter;
-	compat_bus_type *bus;
-	struct device *dev;
-
-	if (!vfio_interface.class) {
+	mutex_lock(&buses_lock);
+	if (!stopping && !class_watched) {
 		vfio_interface.class = (struct class *)vfio_class;
-		if (class_interface_register(&vfio_interface))
-			vfio_interface.class = NULL;
+		class_watched = !class_interface_register(&vfio_interface);
 	}
+	mutex_unlock(&buses_lock);
+}
 
-	do {
-		bus = NULL;
-		class_dev_iter_init(&iter, (struct class *)vfio_class, NULL, NULL);
-		while (!bus && (dev = class_dev_iter_next(&iter)))
-			if (dev->parent && dev->parent->bus && !is_watched(dev->parent->bus))
-				bus = dev->parent->bus;
-		class_dev_iter_exit(&iter);
-	} while (bus && !watch_bus(bus));
+/*
+ * While it is registered a VFIO device keeps its device, and that its driver; the driver's
+ * module is kept for longer: the last reference on the VFIO device may be dropped here.
+ * Return: false if it is being registered or let go.
+ */
+static bool class_device_found(struct vfio_device *vdev, struct module **owner)
+{
+	struct device *dev;
+	bool known;
+
+	if (!vfio_registration_get(vdev))
+		return false;
+	dev = get_device(vdev->dev);
+	known = dev->driver && try_module_get(dev->driver->owner);
+	if (known)
+		*owner = dev->driver->owner;
+	vfio_registration_put(vdev);
+	if (known && !watch_bus(dev->bus))
+		removal_device_found(dev, vdev);
+	put_device(dev);
+	return known;
+}
+
+static void look_at_class(struct work_struct *work)
+{
+	struct module *owner, *last_owner = NULL;
+	struct class_dev_iter iter;
+	struct device *child;
+	bool settled = true;
+
+	watch_class();
+	class_dev_iter_init(&iter, (struct class *)vfio_class, NULL, NULL);
+	while ((child = class_dev_iter_next(&iter))) {
+		module_put(last_owner);
+		owner = NULL;
+		settled &= class_device_found(container_of(child, struct vfio_device, device),
+					      &owner);
+		last_owner = owner;
+	}
+	class_dev_iter_exit(&iter);
+	module_put(last_owner);
+	if (!settled && atomic_dec_if_positive(&settles) > 0)
+		schedule_delayed_work(&class_work, msecs_to_jiffies(SETTLE_MS));
 }
 
 #if IS_ENABLED(CONFIG_VFIO_MDEV)
@@ -189,23 +269,27 @@ int bus_init(void)
 {
 	int ret;
 
-	ret = watch_bus(&pci_bus_type);
-	if (!ret)
-		ret = watch_bus(&platform_bus_type);
-	if (!ret)
-		ret = watch_mdev();
-	if (ret)
-		bus_exit();
-	return ret;
+	ret = watch_bus(&pci_bus_type) ?: watch_bus(&platform_bus_type);
+#ifdef CONFIG_FSL_MC_BUS
+	ret = ret ?: watch_bus(&fsl_mc_bus_type);
+#endif
+#ifdef CONFIG_CDX_BUS
+	ret = ret ?: watch_bus(&cdx_bus_type);
+#endif
+#ifdef CONFIG_ARM_AMBA
+	ret = ret ?: watch_bus(&amba_bustype);
+#endif
+	return ret ?: watch_mdev();
 }
 
 /* When it returns, no notification is being handled and none will come. */
 void bus_exit(void)
 {
-	cancel_work_sync(&learn_work);
-	if (vfio_interface.class)
+	mutex_lock(&buses_lock);
+	stopping = true;
+	mutex_unlock(&buses_lock);
+	if (class_watched)
 		class_interface_unregister(&vfio_interface);
-	cancel_work_sync(&learn_work);
 	unwatch_buses();
-	cancel_work_sync(&learn_work);
+	cancel_delayed_work_sync(&class_work);
 }

@@ -8,12 +8,13 @@
 
 #include <linux/device.h>
 #include <linux/fs.h>
+#include <linux/magic.h>
 #include <linux/vfio.h>
 #include <linux/version.h>
 #include <net/genetlink.h>
 
 #if LINUX_VERSION_CODE < KERNEL_VERSION(6, 1, 0)
-#error "vfioext needs Linux 6.1 or newer; up to 5.19 the external-user API is part of the kernel"
+#error "vfioext needs Linux 6.1 or newer; up to 5.18 the external-user API is part of the kernel"
 #endif
 
 /* 6.14 made what is searched for const. */
@@ -61,10 +62,10 @@ static inline void compat_multicast_allns(const struct genl_family *family, stru
 	rcu_read_unlock();
 }
 
-/* 6.7 moved the attributes of a dump into a struct genl_info. */
+/* 6.6 moved the attributes of a dump into a struct genl_info. */
 static inline struct nlattr **compat_dump_attrs(struct netlink_callback *cb)
 {
-#if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 7, 0)
+#if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 6, 0)
 	return genl_dumpit_info(cb)->info.attrs;
 #else
 	return genl_dumpit_info(cb)->attrs;
@@ -90,6 +91,30 @@ static inline struct file *compat_get_file_active(struct file **filep)
 static inline bool compat_has_device_file(void)
 {
 	return LINUX_VERSION_CODE >= KERNEL_VERSION(6, 6, 0);
+}
+
+/*
+ * Is a file that of a VFIO device? From 6.6 on vfio tells what is a group's or a device's, and has
+ * files in /dev/vfio/devices besides. Before, it is an anonymous inode, which the kernel alone names.
+ */
+static inline bool compat_is_device_file(struct file *file)
+{
+#if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 6, 0)
+	return vfio_file_is_valid(file) && !vfio_file_is_group(file);
+#else
+	return file_inode(file)->i_sb->s_magic == ANON_INODE_FS_MAGIC &&
+	       !strcmp(file->f_path.dentry->d_name.name, "[vfio-device]");
+#endif
+}
+
+/* From 6.6 on vfio can be built without groups. */
+static inline struct vfio_group *compat_group_of(const struct vfio_device *vdev)
+{
+#if LINUX_VERSION_CODE < KERNEL_VERSION(6, 6, 0) || IS_ENABLED(CONFIG_VFIO_GROUP)
+	return vdev->group;
+#else
+	return NULL;
+#endif
 }
 
 #endif

@@ -2,11 +2,11 @@
 /*
  * The exported API: in-kernel users of a VFIO group.
  *
- * The first user of a group takes everything that keeps it alive: a reference
- * on the group file, a container user, and a registration reference on each
- * device. Further users are counted. The last one gives all of it back, the
- * container user first: vfio tears a group down once its devices are gone, and
- * expects no user then.
+ * The first user of a group takes everything that keeps it alive: a registration
+ * reference on each device, a container user, and a reference on the group file.
+ * Further users are counted. The last one gives all of it back, the container user
+ * before the devices: vfio tears a group down once its devices are gone, and expects no
+ * container user then.
  */
 #include <linux/file.h>
 #include <linux/module.h>
@@ -18,7 +18,15 @@
 #include "group.h"
 #include "private_layout.h"
 
-static BLOCKING_NOTIFIER_HEAD(removal_notifiers);
+/* A chain of the kernel's ends with the first that returns an error; here all are told. */
+static DECLARE_RWSEM(notifiers_lock);
+static struct notifier_block *removal_notifiers;
+
+/* Its links are marked as read under RCU; here they are not. */
+static struct notifier_block **next_notifier(struct notifier_block *nb)
+{
+	return (struct notifier_block **)&nb->next;
+}
 
 /* What the API hands out is opaque to its callers. */
 static struct vfio_group *to_cookie(struct tracked_group *tg)
@@ -70,7 +78,9 @@ static void drop_container_user(struct tracked_group *tg)
 /* What a group that cannot be proved answers; one that is going cannot be. */
 static int unproved(struct tracked_group *tg)
 {
-	return atomic_read(&tg->removals) ? -ENODEV : -EOPNOTSUPP;
+	bool going = atomic_read(&tg->removals) || list_empty(&tg->devices);
+
+	return going ? -ENODEV : -EOPNOTSUPP;
 }
 
 /* Give back what first_user() took. The group's pin_lock is held. */
@@ -90,12 +100,12 @@ static int first_user(struct tracked_group *tg, struct file *filep, unsigned lon
 {
 	int ret;
 
-	ret = add_container_user(tg, filep);
+	ret = tracked_group_pin_devices(tg);
 	if (ret)
 		return ret;
-	ret = tracked_group_pin_devices(tg);
+	ret = add_container_user(tg, filep);
 	if (ret) {
-		drop_container_user(tg);
+		tracked_group_unpin_devices(tg);
 		return ret;
 	}
 	__module_get(THIS_MODULE);
@@ -208,7 +218,7 @@ static struct tracked_group *group_of_device(struct device *dev, struct vfio_dev
 
 	mutex_lock(&tracking_lock);
 	td = tracked_device_of(dev);
-	if (td && !vfio_registration_get(td->vdev)) {
+	if (td && (!td->vdev || !vfio_registration_get(td->vdev))) {
 		tg = ERR_PTR(-ENODEV);
 	} else if (td) {
 		*vdev = td->vdev;
@@ -273,35 +283,123 @@ bool vfio_external_group_match_file(struct vfio_group *group, struct file *filep
 }
 EXPORT_SYMBOL_GPL(vfio_external_group_match_file);
 
+static struct notifier_block **find_notifier(const struct notifier_block *nb)
+{
+	struct notifier_block **at = &removal_notifiers;
+
+	while (*at && *at != nb)
+		at = next_notifier(*at);
+	return at;
+}
+
 int vfioext_register_removal_notifier(struct notifier_block *nb)
 {
-	return blocking_notifier_chain_register(&removal_notifiers, nb);
+	struct notifier_block **at = &removal_notifiers;
+	int ret = -EEXIST;
+
+	down_write(&notifiers_lock);
+	if (!*find_notifier(nb)) {
+		while (*at && (*at)->priority >= nb->priority)
+			at = next_notifier(*at);
+		*next_notifier(nb) = *at;
+		WRITE_ONCE(*at, nb);
+		ret = 0;
+	}
+	up_write(&notifiers_lock);
+	return ret;
 }
 EXPORT_SYMBOL_GPL(vfioext_register_removal_notifier);
 
 int vfioext_unregister_removal_notifier(struct notifier_block *nb)
 {
-	return blocking_notifier_chain_unregister(&removal_notifiers, nb);
+	struct notifier_block **at;
+	int ret = -ENOENT;
+
+	down_write(&notifiers_lock);
+	at = find_notifier(nb);
+	if (*at) {
+		WRITE_ONCE(*at, *next_notifier(nb));
+		ret = 0;
+	}
+	up_write(&notifiers_lock);
+	return ret;
 }
 EXPORT_SYMBOL_GPL(vfioext_unregister_removal_notifier);
 
 /* Whoever registers before a get, as it is told to, is seen here or refused there. */
 bool external_users_listen(void)
 {
-	return rcu_access_pointer(removal_notifiers.head);
+	return READ_ONCE(removal_notifiers);
 }
 
-/* Tell in-kernel users to let go. No lock is held: they may put the group. */
-void external_users_notify(struct tracked_group *tg, struct device *dev, u32 id,
-			   enum vfioext_origin origin)
+/**
+ * external_users_notify() - tell in-kernel users
+ * @notice: what
+ *
+ * Context: no lock is held: they may put the group.
+ */
+void external_users_notify(const struct removal_notice *notice)
 {
 	struct vfioext_removal_info info = {
-		.id = id,
-		.origin = origin,
-		.group = to_cookie(tg),
-		.iommu_id = tg->id,
-		.dev = dev,
+		.id = notice->id,
+		.origin = notice->origin,
+		.group = to_cookie(notice->tg),
+		.iommu_id = notice->tg->id,
+		.dev = notice->dev,
+		.deadline = notice->deadline,
 	};
+	struct notifier_block *nb;
 
-	blocking_notifier_call_chain(&removal_notifiers, VFIOEXT_REMOVAL_LET_GO, &info);
+	down_read(&notifiers_lock);
+	for (nb = removal_notifiers; nb; nb = *next_notifier(nb))
+		nb->notifier_call(nb, notice->action, &info);
+	up_read(&notifiers_lock);
+}
+
+/* The device at a place in the list, with references if its group has users. */
+static bool notice_for(unsigned int index, struct removal_notice *notice, bool *end)
+{
+	struct tracked_device *td;
+	bool found = false;
+
+	mutex_lock(&tracking_lock);
+	*end = true;
+	list_for_each_entry(td, &tracked_devices, list) {
+		if (index--)
+			continue;
+		*end = false;
+		found = tracked_group_users(td->tg);
+		if (found) {
+			notice->tg = td->tg;
+			kref_get(&td->tg->ref);
+			notice->dev = get_device(td->dev);
+		}
+		break;
+	}
+	mutex_unlock(&tracking_lock);
+	return found;
+}
+
+/**
+ * external_users_shut_down() - have every in-kernel user let go, as the host goes down
+ *
+ * Else the kernel would wait for good for a device that is being removed.
+ */
+void external_users_shut_down(void)
+{
+	struct removal_notice notice = {
+		.action = VFIOEXT_REMOVAL_LET_GO,
+		.origin = VFIOEXT_ORIGIN_KERNEL,
+		.deadline = ktime_get(),
+	};
+	unsigned int index = 0;
+	bool end = false;
+
+	for (; !end; index++) {
+		if (!notice_for(index, &notice, &end))
+			continue;
+		external_users_notify(&notice);
+		put_device(notice.dev);
+		tracked_group_put(notice.tg);
+	}
 }

@@ -5,19 +5,41 @@
  */
 #include <linux/hashtable.h>
 #include <linux/iommu.h>
+#include <linux/llist.h>
+#include <linux/module.h>
 #include <linux/slab.h>
+#include <linux/workqueue.h>
 
 #include "compat.h"
 #include "group.h"
 #include "netlink.h"
 #include "private_layout.h"
+#include "removal.h"
 
 DEFINE_MUTEX(tracking_lock);
 LIST_HEAD(tracked_groups);
 LIST_HEAD(tracked_devices);
 unsigned int tracking_generation;
 
+/*
+ * What was left of a device, waiting to be given back.
+ * @node: in left_devices
+ * @vdev: as vfio knows it; its struct device is referenced
+ * @owner: the module of its driver; referenced
+ */
+struct left_device {
+	struct llist_node node;
+	struct vfio_device *vdev;
+	struct module *owner;
+};
+
 static DEFINE_HASHTABLE(group_table, 8);
+static DEFINE_HASHTABLE(device_table, 10);
+
+static void free_left(struct work_struct *work);
+static DECLARE_WORK(free_work, free_left);
+static LLIST_HEAD(left_devices);
+static bool stopping;
 
 static int is_vfio_device(struct device *child, compat_match_data *unused)
 {
@@ -58,7 +80,7 @@ static enum vfioext_group_type group_type(struct tracked_group *tg, struct devic
 static struct tracked_group *group_create(struct vfio_group *group, struct iommu_group *iommu_group,
 					  struct device *dev)
 {
-	struct tracked_group *tg = kzalloc(sizeof(*tg), GFP_KERNEL);
+	struct tracked_group *tg = kzalloc(sizeof(*tg), GFP_NOIO);
 
 	if (!tg)
 		return NULL;
@@ -145,7 +167,7 @@ struct vfio_device *tracked_group_hold(struct tracked_group *tg)
 
 	lockdep_assert_held(&tracking_lock);
 	list_for_each_entry(td, &tg->devices, group_node)
-		if (vfio_registration_get(td->vdev))
+		if (td->vdev && vfio_registration_get(td->vdev))
 			return td->vdev;
 	return NULL;
 }
@@ -156,12 +178,30 @@ struct vfio_device *tracked_group_hold(struct tracked_group *tg)
  */
 bool tracked_group_proved(struct tracked_group *tg)
 {
-	return private_layout_proved(tg->group, tg->iommu_group);
+	return tg->group && private_layout_proved(tg->group, tg->iommu_group);
 }
 
-static void device_pin(struct tracked_device *td)
+/*
+ * With the driver's module: rmmod shall find it in use, and not begin to unbind a device that
+ * it then waits for.
+ */
+static bool device_pin(struct tracked_device *td)
 {
+	if (!td->vdev || !try_module_get(td->owner))
+		return false;
 	td->pinned = vfio_registration_get(td->vdev);
+	if (!td->pinned)
+		module_put(td->owner);
+	return td->pinned;
+}
+
+static void device_unpin(struct tracked_device *td)
+{
+	if (!td->pinned)
+		return;
+	td->pinned = false;
+	vfio_registration_put(td->vdev);
+	module_put(td->owner);
 }
 
 /**
@@ -178,11 +218,9 @@ int tracked_group_pin_devices(struct tracked_group *tg)
 	spin_lock(&tg->devices_lock);
 	tg->pinned = true;
 	ret = list_empty(&tg->devices) ? -ENODEV : 0;
-	list_for_each_entry(td, &tg->devices, group_node) {
-		device_pin(td);
-		if (!td->pinned)
+	list_for_each_entry(td, &tg->devices, group_node)
+		if (!device_pin(td))
 			ret = -ENODEV;
-	}
 	spin_unlock(&tg->devices_lock);
 
 	if (ret)
@@ -196,17 +234,13 @@ void tracked_group_unpin_devices(struct tracked_group *tg)
 
 	spin_lock(&tg->devices_lock);
 	tg->pinned = false;
-	list_for_each_entry(td, &tg->devices, group_node) {
-		if (td->pinned)
-			vfio_registration_put(td->vdev);
-		td->pinned = false;
-	}
+	list_for_each_entry(td, &tg->devices, group_node)
+		device_unpin(td);
 	spin_unlock(&tg->devices_lock);
 }
 
 static void group_add_device(struct tracked_group *tg, struct tracked_device *td)
 {
-	td->tg = tg;
 	spin_lock(&tg->devices_lock);
 	list_add_tail(&td->group_node, &tg->devices);
 	if (tg->pinned)
@@ -214,122 +248,217 @@ static void group_add_device(struct tracked_group *tg, struct tracked_device *td
 	spin_unlock(&tg->devices_lock);
 }
 
+static struct tracked_group *group_of(struct vfio_device *vdev, struct iommu_group *iommu_group,
+				      struct device *dev)
+{
+	struct tracked_group *tg;
+
+	list_for_each_entry(tg, &tracked_groups, list)
+		if (tg->iommu_group == iommu_group && tg->group == compat_group_of(vdev))
+			return tg;
+	return group_create(compat_group_of(vdev), iommu_group, dev);
+}
+
+static void tracked_device_free(struct tracked_device *td)
+{
+	kfree(td->left);
+	kfree(td->spare);
+	kfree_const(td->driver);
+	put_pid(td->last_asker);
+	kfree(td);
+}
+
 static struct tracked_device *tracked_device_create(struct device *dev, struct vfio_device *vdev,
 						    struct iommu_group *iommu_group)
 {
-	struct tracked_device *td = kzalloc(sizeof(*td), GFP_KERNEL);
-	struct tracked_group *tg;
+	struct tracked_device *td = kzalloc(sizeof(*td), GFP_NOIO);
 
 	if (!td)
 		return NULL;
-
-	rcu_read_lock();
-	tg = tracked_group_find(vdev->group);
-	rcu_read_unlock();
-	if (!tg || tg->iommu_group != iommu_group)
-		tg = group_create(vdev->group, iommu_group, dev);
-	if (!tg) {
-		kfree(td);
+	td->driver = kstrdup_const(dev->driver->name, GFP_NOIO);
+	td->left = kzalloc(sizeof(*td->left), GFP_NOIO);
+	td->tg = td->driver && td->left ? group_of(vdev, iommu_group, dev) : NULL;
+	if (!td->tg) {
+		tracked_device_free(td);
 		return NULL;
 	}
+	get_device(&vdev->device);
 	td->vdev = vdev;
+	td->owner = dev->driver->owner;
 	td->dev = get_device(dev);
-	td->driver = dev->driver->name;
-	group_add_device(tg, td);
+	group_add_device(td->tg, td);
+	hash_add(device_table, &td->node, (unsigned long)dev);
 	list_add_tail(&td->list, &tracked_devices);
 	tracking_generation++;
 	netlink_device_event(VFIOEXT_CMD_DEVICE_ADDED, td);
 	return td;
 }
 
-/*
- * Take note of a device, unless that was done before. The lock is held. It has its
- * group for as long as it is registered.
+/**
+ * track_device() - take note of a VFIO device, unless that was done before
+ * @dev: the device as the bus knows it
+ * @vdev: as vfio knows it; the caller has a reference on it
+ *
+ * Return: the device if it is new here and vfio has not let it go, or NULL.
  */
-static struct tracked_device *track(struct device *dev, struct vfio_device *vdev)
+struct tracked_device *track_device(struct device *dev, struct vfio_device *vdev)
 {
 	struct tracked_device *td = NULL;
 	struct iommu_group *iommu_group;
 
 	lockdep_assert_held(&tracking_lock);
 
-	if (tracked_device_of(dev) || !vfio_registration_get(vdev))
+	/* While it is registered it has its group, and its driver. */
+	if (stopping || tracked_device_of(dev) || !vfio_registration_get(vdev))
 		return NULL;
 	iommu_group = iommu_group_get(dev);
 	if (iommu_group) {
-		get_device(&vdev->device);
 		td = tracked_device_create(dev, vdev, iommu_group);
-		if (!td) {
-			put_device(&vdev->device);
+		if (!td)
 			dev_warn(dev, "vfioext: no memory to note the device\n");
-		}
 	}
 	iommu_group_put(iommu_group);
 	vfio_registration_put(vdev);
 	return td;
 }
 
-/**
- * track_device() - take note of a device, if it is a VFIO device
- * @dev: a device that has a driver
- *
- * A device is passed over while its VFIO device is not registered yet or no
- * longer: a notification will come, or has come.
- *
- * Return: the device if it is new here, or NULL.
- */
-struct tracked_device *track_device(struct device *dev)
+/* What was left of a device is given back where the driver's release() holds up nobody. */
+static void free_left(struct work_struct *work)
 {
-	struct vfio_device *vdev = find_vfio_device(dev);
-	struct tracked_device *td = NULL;
+	struct llist_node *list = llist_del_all(&left_devices);
+	struct left_device *left, *next;
 
-	if (!vdev)
-		return NULL;
-	if (device_is_registered(&vdev->device))
-		td = track(dev, vdev);
-	put_device(&vdev->device);
-	return td;
+	llist_for_each_entry_safe(left, next, list, node) {
+		put_device(&left->vdev->device);
+		module_put(left->owner);
+		kfree(left);
+	}
+}
+static void give_back_later(struct tracked_device *td)
+{
+	struct left_device *left = td->left;
+
+	left->vdev = td->vdev;
+	left->owner = td->owner;
+	td->left = NULL;
+	td->vdev = NULL;
+	if (llist_add(&left->node, &left_devices))
+		schedule_work(&free_work);
 }
 
 /**
- * track_leaving_device() - take note of a device whose driver is being unbound
- * @vdev: a VFIO device that somebody has open, which keeps the driver
+ * tracked_device_leaves() - the driver of a device is to be unbound
+ * @td: the device
+ * @own: how many registration references are vfio's own, and will be dropped
  *
- * Return: the device if it is leaving and new here, or NULL.
+ * If nobody holds the device, nothing of it is kept, before the driver's remove() has its turn.
+ * Nor if the driver's module is on its way out: vfio knows of no user then.
  */
-struct tracked_device *track_leaving_device(struct vfio_device *vdev)
+void tracked_device_leaves(struct tracked_device *td, unsigned int own)
 {
-	return device_is_registered(&vdev->device) ? NULL : track(vdev->dev, vdev);
-}
-
-/* Forget a device whose driver has been unbound, or all are forgotten. */
-void untrack_device(struct tracked_device *td)
-{
-	struct tracked_group *tg = td->tg;
+	struct vfio_device *vdev = NULL;
 
 	lockdep_assert_held(&tracking_lock);
+	if (td->leaving || !td->vdev)
+		return;
+	spin_lock(&td->tg->devices_lock);
+	td->leaving = true;
+	if (refcount_read(&td->vdev->refcount) <= own || !try_module_get(td->owner))
+		swap(vdev, td->vdev);
+	spin_unlock(&td->tg->devices_lock);
+	if (vdev)
+		put_device(&vdev->device);
+}
+
+/**
+ * tracked_device_returns() - a device that was let go turns out to be held
+ * @td: a device that leaves
+ * @vdev: as vfio knows it, kept by the caller
+ *
+ * Return: true if it is kept from here on.
+ */
+bool tracked_device_returns(struct tracked_device *td, struct vfio_device *vdev)
+{
+	lockdep_assert_held(&tracking_lock);
+	if (td->vdev || !td->leaving || !td->left || !try_module_get(td->owner))
+		return false;
+	get_device(&vdev->device);
+	spin_lock(&td->tg->devices_lock);
+	td->vdev = vdev;
+	spin_unlock(&td->tg->devices_lock);
+	return true;
+}
+
+/**
+ * tracked_device_is_left() - has everybody let go of a device that leaves?
+ * @td: the device
+ *
+ * If so, nothing of it is kept, either.
+ */
+bool tracked_device_is_left(struct tracked_device *td)
+{
+	lockdep_assert_held(&tracking_lock);
+	if (td->leaving && td->vdev && !refcount_read(&td->vdev->refcount)) {
+		spin_lock(&td->tg->devices_lock);
+		give_back_later(td);
+		spin_unlock(&td->tg->devices_lock);
+	}
+	return !td->vdev;
+}
+
+static void group_drop_device(struct tracked_device *td)
+{
+	struct tracked_group *tg = td->tg;
 
 	spin_lock(&tg->devices_lock);
 	list_del(&td->group_node);
 	spin_unlock(&tg->devices_lock);
+	if (list_empty(&tg->devices))
+		group_remove(tg);
+}
+
+/**
+ * untrack_device() - forget a device
+ * @td: a device whose driver has been unbound, or any when all are forgotten
+ */
+void untrack_device(struct tracked_device *td)
+{
+	lockdep_assert_held(&tracking_lock);
+
+	hash_del(&td->node);
 	list_del(&td->list);
 	tracking_generation++;
 	netlink_device_event(VFIOEXT_CMD_DEVICE_REMOVED, td);
-	if (list_empty(&tg->devices))
-		group_remove(tg);
-	put_device(&td->vdev->device);
+	group_drop_device(td);
+	if (td->vdev && td->leaving)
+		give_back_later(td);
+	else if (td->vdev)
+		put_device(&td->vdev->device);
 	put_device(td->dev);
-	kfree(td);
+	tracked_device_free(td);
 }
 
+/**
+ * untrack_all() - forget all devices, and take note of none from here on
+ *
+ * While the buses are still watched: a driver that is to be unbound meanwhile waits in its
+ * notification, so that no reference that is given back here is the last.
+ */
 void untrack_all(void)
 {
 	struct tracked_device *td, *next;
 
 	mutex_lock(&tracking_lock);
+	stopping = true;
 	list_for_each_entry_safe(td, next, &tracked_devices, list)
 		untrack_device(td);
 	mutex_unlock(&tracking_lock);
+}
+
+/* Nothing is left to be given back when it returns. */
+void tracking_exit(void)
+{
+	flush_work(&free_work);
 }
 
 struct tracked_device *tracked_device_of(const struct device *dev)
@@ -337,7 +466,7 @@ struct tracked_device *tracked_device_of(const struct device *dev)
 	struct tracked_device *td;
 
 	lockdep_assert_held(&tracking_lock);
-	list_for_each_entry(td, &tracked_devices, list)
+	hash_for_each_possible(device_table, td, node, (unsigned long)dev)
 		if (td->dev == dev)
 			return td;
 	return NULL;

@@ -3,6 +3,7 @@
 #define VFIOEXT_GROUP_H
 
 #include <linux/kref.h>
+#include <linux/ktime.h>
 #include <linux/list.h>
 #include <linux/mutex.h>
 #include <linux/refcount.h>
@@ -10,6 +11,7 @@
 #include <linux/vfio.h>
 #include <uapi/linux/vfioext.h>
 
+struct left_device;
 struct removal;
 
 /**
@@ -83,34 +85,62 @@ struct tracked_group {
 /**
  * struct tracked_device - a device that is bound to a VFIO driver
  * @list: in tracked_devices
+ * @node: in the table by @dev
  * @group_node: in the group's devices
- * @vdev: as vfio knows it; holds a reference on its struct device
+ * @vdev: as vfio knows it, with a reference on its struct device; NULL once the driver is
+ *	being unbound and nobody holds it
+ * @owner: the module of its driver
+ * @leaving: the driver is being unbound, and @owner is referenced for as long as @vdev is
  * @dev: as the bus knows it; referenced
  * @driver: name of its driver
  * @tg: its group
  * @removal: the removal under way
+ * @spare: for the removal that the kernel begins, when there may be no memory
+ * @requesting: how often its driver is being told to ask its user, each time with a
+ *	registration reference
  * @policy: what was set for this device alone
- * @pinned: external users of the group hold a registration reference
+ * @last_asker: the process whose asked removal ended with the device released; referenced
+ * @last_policy: that removal's
+ * @last_deadline: that removal's
+ * @last_until: until when the kernel removal that follows goes by it
+ * @pinned: external users of the group hold a registration reference, and one on @owner
+ * @left: to give @vdev back with
  *
- * All but @pinned is protected by tracking_lock; the device goes when its
- * driver has been unbound.
+ * All is protected by tracking_lock, but for @pinned, which devices_lock protects: that is
+ * held, too, when @vdev changes. The device goes when its driver has been unbound.
+ *
+ * While the driver is bound, the reference on the vfio_device is never the last. When the
+ * driver is unbound it must not be: the driver's release() would run in a notifier, its
+ * remove() may wait for that release(), and its module may be gone. So @vdev is given back
+ * before remove() has its turn if nobody holds the device, else as soon as nobody does, from
+ * a work item, with the module held.
  */
 struct tracked_device {
 	struct list_head list;
+	struct hlist_node node;
 	struct list_head group_node;
 	struct vfio_device *vdev;
+	struct module *owner;
+	bool leaving;
 	struct device *dev;
 	const char *driver;
 	struct tracked_group *tg;
 	struct removal *removal;
+	struct removal *spare;
+	unsigned int requesting;
 	struct removal_policy_change policy;
+	struct pid *last_asker;
+	struct removal_policy last_policy;
+	ktime_t last_deadline;
+	ktime_t last_until;
 	bool pinned;
+	struct left_device *left;
 };
 
 /*
  * Protects both lists, every removal and every policy. Taken in bus notifiers,
- * so it is never held over anything that waits for a process or a device. None
- * of vfio's own locks is taken under it.
+ * so it is never held over anything that waits for a process or a device, nor for memory that
+ * has to be written out first. None of vfio's or the IOMMU core's locks is taken under it.
  */
 extern struct mutex tracking_lock;
 extern struct list_head tracked_groups;
@@ -124,10 +154,14 @@ extern unsigned int tracking_generation;
 #define GROUP_NAME_SIZE 24
 
 struct vfio_device *find_vfio_device(struct device *dev);
-struct tracked_device *track_device(struct device *dev);
-struct tracked_device *track_leaving_device(struct vfio_device *vdev);
+struct tracked_device *track_device(struct device *dev, struct vfio_device *vdev);
 void untrack_device(struct tracked_device *td);
 void untrack_all(void);
+void tracking_exit(void);
+
+void tracked_device_leaves(struct tracked_device *td, unsigned int own);
+bool tracked_device_returns(struct tracked_device *td, struct vfio_device *vdev);
+bool tracked_device_is_left(struct tracked_device *td);
 
 struct tracked_device *tracked_device_of(const struct device *dev);
 struct tracked_device *tracked_device_by_name(const char *name, const char *bus);
@@ -163,17 +197,18 @@ static inline unsigned int tracked_group_users(struct tracked_group *tg)
 
 static inline unsigned int tracked_device_handles(struct tracked_device *td)
 {
-	return READ_ONCE(td->vdev->open_count);
+	return td->vdev ? READ_ONCE(td->vdev->open_count) : 0;
 }
 
 /*
- * What unbinding the driver would wait for: every reference but the device's own.
- * A device file that is open and not bound to iommufd is no handle, and has one.
+ * The references that unbinding the driver would wait for, besides the device's own. A device
+ * file that is open and not bound to iommufd is no handle, and has one.
  */
-static inline bool tracked_device_held(struct tracked_device *td)
+static inline unsigned int tracked_device_references(struct tracked_device *td)
 {
-	return refcount_read(&td->vdev->refcount) > 1 || tracked_device_handles(td) ||
-	       tracked_group_users(td->tg);
+	unsigned int references = td->vdev ? refcount_read(&td->vdev->refcount) : 0;
+
+	return references - (references && !td->leaving);
 }
 
 #endif

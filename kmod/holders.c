@@ -3,21 +3,14 @@
  * Which processes hold a device: through a descriptor of it or of its group,
  * through a mapping, which outlives the descriptor, or through KVM, which keeps
  * the files that it was given.
- *
- * Nothing here sleeps while it looks: a process may be stuck with a lock held.
  */
-#include <linux/cdev.h>
-#include <linux/delay.h>
-#include <linux/fdtable.h>
+#include <linux/cred.h>
 #include <linux/file.h>
-#include <linux/magic.h>
-#include <linux/mm.h>
 #include <linux/module.h>
-#include <linux/sched/mm.h>
+#include <linux/pid_namespace.h>
 #include <linux/sched/signal.h>
 #include <linux/sched/task.h>
 #include <linux/slab.h>
-#include <linux/sort.h>
 #include <linux/vfio.h>
 #include <linux/xarray.h>
 
@@ -25,77 +18,50 @@
 #include "group.h"
 #include "holders.h"
 #include "private_layout.h"
+#include "scan.h"
 
 #if IS_ENABLED(CONFIG_KVM)
 #include <linux/kvm_host.h>
 #endif
 
-#define FIRST_CAPACITY 32
-#define BUSY_RETRIES 5
-#define BUSY_WAIT_US 2000
+#define PATIENCE 50
 
 /*
- * @target: what is sought; NULL for every device there is
- * @found: the processes found, room for @capacity; more are counted only
- * @files: every device file seen once, to tell which handles have an owner;
- *	referenced if every device is sought
+ * @target: what is sought
+ * @scope: whose processes are looked at
+ * @found: the processes found
+ * @files: every device file seen once, to tell which handles have an owner
+ * @nr_files: how many
+ * @no_room_for: the file that @files had no room for
  * @now: the process being looked into
  * @in_kvm: the target was given to a virtual machine
- * @busy: mappings could not be looked at, somebody was changing them
- * @error: no memory for @files
+ * @error: there was no memory for all of it
  */
 struct search {
 	const struct holder_target *target;
-	struct holder *found;
-	unsigned int nr;
-	unsigned int capacity;
+	enum holder_scope scope;
+	struct list_head found;
 	struct xarray files;
-	unsigned long nr_files;
+	unsigned int nr_files;
+	struct file *no_room_for;
 	struct holder now;
 	bool in_kvm;
-	bool busy;
 	int error;
 };
 
-static bool is_vfio_file(const struct file *file)
+/* Most files are those of built-in code. */
+static bool may_be_vfio_file(const struct file *file)
 {
-	const struct module *owner = file->f_op->owner;
-
-	if (IS_BUILTIN(CONFIG_VFIO))
-		return !owner;
-	return owner && !strcmp(module_name((struct module *)owner), "vfio");
+	return IS_BUILTIN(CONFIG_VFIO) || file->f_op->owner;
 }
 
-/* A device file is an anonymous inode's, or the one of /dev/vfio/devices/. */
-static bool is_device_file(const struct file *file)
+static bool is_in_target(const struct holder_target *target, const struct file *file)
 {
-	const struct inode *inode = file_inode(file);
-	const struct kobject *parent;
-
-	if (!is_vfio_file(file))
-		return false;
-	if (!S_ISCHR(inode->i_mode))
-		return !strcmp(file->f_path.dentry->d_name.name, "[vfio-device]");
-	if (!inode->i_cdev)
-		return false;
-	parent = inode->i_cdev->kobj.parent;
-	if (!parent)
-		return false;
-	return !strcmp(container_of(parent, struct device, kobj)->class->name, "vfio-dev");
-}
-
-static bool targets_file(const struct holder_target *target, const struct file *file)
-{
-	const struct vfio_device *vdev;
+	const struct vfio_device *vdev = private_device_of_file(file);
 	unsigned int i;
 
-	if (!is_device_file(file))
-		return false;
-	if (!target)
-		return true;
-	vdev = private_device_of_file(file);
-	for (i = 0; i < target->nr_vdevs; i++)
-		if (target->vdevs[i] == vdev)
+	for (i = 0; i < target->nr_devices; i++)
+		if (target->devices[i].vdev == vdev)
 			return true;
 	return false;
 }
@@ -117,8 +83,8 @@ static bool is_in_kvm(const struct holder_target *target)
 {
 	unsigned int i;
 
-	for (i = 0; i < target->nr_vdevs; i++)
-		if (READ_ONCE(target->vdevs[i]->kvm))
+	for (i = 0; i < target->nr_devices; i++)
+		if (target->devices[i].kvm)
 			return true;
 	return target->group_kvm;
 }
@@ -128,91 +94,115 @@ static void look_at_kvm(struct search *search, const struct file *file)
 {
 	const struct holder_target *target = search->target;
 	const struct kvm *kvm = kvm_of_file(file);
+	bool has_device = false;
 	unsigned int i;
 
 	if (!kvm)
 		return;
-	for (i = 0; i < target->nr_vdevs; i++)
-		if (READ_ONCE(target->vdevs[i]->kvm) == kvm)
-			search->now.kvm_has_device = true;
-	if (search->now.kvm_has_device || target->group_kvm == kvm)
+	for (i = 0; i < target->nr_devices; i++)
+		if (target->devices[i].kvm == kvm)
+			has_device = true;
+	if (has_device)
+		search->now.kvm_has_device = true;
+	if (has_device || target->group_kvm == kvm)
 		search->now.kvm_fds++;
 }
 
-static void note_file(struct search *search, struct file *file)
+/*
+ * Several processes may have one file. In atomic context: what memory there is not
+ * at hand is waited for in make_room().
+ */
+static int note_file(struct search *search, struct file *file)
 {
-	int ret = xa_insert(&search->files, (unsigned long)file, file, GFP_ATOMIC);
+	unsigned long index = (unsigned long)file;
+	int ret;
 
-	if (!ret) {
-		search->nr_files++;
-		if (!search->target)
-			get_file(file);
-	} else if (ret != -EBUSY) {
-		search->error = ret;
-	}
-}
-
-static int look_at_fd(const void *data, struct file *file, unsigned int fd)
-{
-	struct search *search = (struct search *)data;
-
-	if (search->in_kvm)
-		look_at_kvm(search, file);
-	if (!file->f_op->owner && !IS_BUILTIN(CONFIG_VFIO))
+	if (xa_load(&search->files, index))
 		return 0;
-	if (vfio_file_is_group(file)) {
-		if (search->target && file->private_data == search->target->group)
-			search->now.group_fds++;
-	} else if (targets_file(search->target, file)) {
-		search->now.device_fds++;
-		note_file(search, file);
+	ret = xa_err(xa_store(&search->files, index, file, GFP_NOWAIT));
+	if (ret) {
+		search->no_room_for = file;
+		return -ENOMEM;
 	}
+	search->nr_files++;
 	return 0;
 }
 
-/* The task is locked, so that it keeps its mm. */
-static void look_at_mm(struct search *search, struct mm_struct *mm)
+static bool make_room(void *data)
 {
-	struct vm_area_struct *vma;
+	struct search *search = data;
 
-	if (!mmap_read_trylock(mm)) {
-		search->busy = true;
-		return;
-	}
-	{
-		VMA_ITERATOR(vmi, mm, 0);
-
-		for_each_vma(vmi, vma) {
-			if (!vma->vm_file || !targets_file(search->target, vma->vm_file))
-				continue;
-			search->now.mappings++;
-			note_file(search, vma->vm_file);
-		}
-	}
-	mmap_read_unlock(mm);
+	search->error = xa_reserve(&search->files, (unsigned long)search->no_room_for, GFP_KERNEL);
+	return !search->error;
 }
 
-/* All threads: one may have a file table of its own, or have outlived the first. */
-static void look_at_process(struct search *search, struct task_struct *process)
+static int look_at_file(void *data, struct file *file, bool mapped)
 {
-	struct files_struct *last_files = NULL;
-	struct mm_struct *last_mm = NULL;
-	struct task_struct *thread;
+	struct search *search = data;
+	int ret;
 
-	memset(&search->now, 0, sizeof(search->now));
-	/* Not for_each_thread(), which checks a lock that no module can see. */
-	list_for_each_entry_rcu(thread, &process->signal->thread_head, thread_node) {
-		task_lock(thread);
-		if (thread->files && thread->files != last_files) {
-			last_files = thread->files;
-			iterate_fd(thread->files, 0, look_at_fd, search);
-		}
-		if (thread->mm && thread->mm != last_mm && !(thread->flags & PF_KTHREAD)) {
-			last_mm = thread->mm;
-			look_at_mm(search, thread->mm);
-		}
-		task_unlock(thread);
+	if (search->in_kvm && !mapped)
+		look_at_kvm(search, file);
+	if (!may_be_vfio_file(file))
+		return 0;
+	if (vfio_file_is_group(file)) {
+		if (file->private_data == search->target->group)
+			search->now.group_fds++;
+		return 0;
 	}
+	if (!compat_is_device_file(file) || !is_in_target(search->target, file))
+		return 0;
+	ret = note_file(search, file);
+	if (ret)
+		return ret;
+	if (mapped)
+		search->now.mappings++;
+	else
+		search->now.device_fds++;
+	return 0;
+}
+
+static bool is_visible(struct task_struct *process)
+{
+	bool visible;
+
+	rcu_read_lock();
+	visible = pid_nr_ns(task_tgid(process), task_active_pid_ns(current));
+	rcu_read_unlock();
+	return visible;
+}
+
+/*
+ * What ptrace asks first of who would read another process: its user and groups, and no more
+ * capabilities than the reader's. Ptrace's own check is for the kernel alone.
+ */
+static bool may_look_into(struct task_struct *process)
+{
+	const struct cred *mine = current_cred();
+	const struct cred *theirs;
+	bool same;
+
+	if (same_thread_group(process, current))
+		return true;
+	theirs = get_task_cred(process);
+	same = mine->user_ns == theirs->user_ns &&
+	       uid_eq(mine->uid, theirs->uid) && uid_eq(mine->uid, theirs->euid) &&
+	       uid_eq(mine->uid, theirs->suid) &&
+	       gid_eq(mine->gid, theirs->gid) && gid_eq(mine->gid, theirs->egid) &&
+	       gid_eq(mine->gid, theirs->sgid) &&
+	       cap_issubset(theirs->cap_permitted, mine->cap_permitted);
+	put_cred(theirs);
+	return same && is_visible(process);
+}
+
+static bool begin_process(void *data, struct task_struct *process)
+{
+	struct search *search = data;
+
+	if (search->error || (search->scope == HOLDERS_OWN && !may_look_into(process)))
+		return false;
+	memset(&search->now, 0, sizeof(search->now));
+	return true;
 }
 
 static bool holds_something(const struct holder *holder)
@@ -220,241 +210,293 @@ static bool holds_something(const struct holder *holder)
 	return holder->group_fds || holder->kvm_fds || holder_has_device(holder);
 }
 
-static void note_process(struct search *search, struct task_struct *process)
+static void note_process(void *data, struct task_struct *process)
 {
-	struct holder *holder = &search->now;
+	struct search *search = data;
+	struct holder *holder;
 
-	if (!holds_something(holder))
+	if (!holds_something(&search->now))
 		return;
-	if (search->nr++ >= search->capacity)
+	holder = kmemdup(&search->now, sizeof(*holder), GFP_KERNEL);
+	if (!holder) {
+		search->error = -ENOMEM;
 		return;
-
+	}
+	rcu_read_lock();
 	holder->pid = get_pid(task_tgid(process));
+	rcu_read_unlock();
 	holder->uid = task_uid(process);
 	holder->spared = is_global_init(process) || (process->flags & PF_KTHREAD);
 	get_task_comm(holder->comm, process);
-	search->found[search->nr - 1] = *holder;
+	list_add_tail(&holder->node, &search->found);
 }
 
-static void look_at_all(struct search *search)
-{
-	struct task_struct *process;
+static const struct process_visitor search_visitor = {
+	.begin = begin_process,
+	.file = look_at_file,
+	.room = make_room,
+	.end = note_process,
+};
 
-	rcu_read_lock();
-	for_each_process(process) {
-		look_at_process(search, process);
-		note_process(search, process);
+static void free_holders(struct list_head *list)
+{
+	struct holder *holder, *next;
+
+	list_for_each_entry_safe(holder, next, list, node) {
+		put_pid(holder->pid);
+		kfree(holder);
 	}
-	rcu_read_unlock();
-}
-
-static void search_reset(struct search *search)
-{
-	unsigned int i;
-
-	for (i = 0; i < min(search->nr, search->capacity); i++)
-		put_pid(search->found[i].pid);
-	xa_destroy(&search->files);
-	search->nr = 0;
-	search->nr_files = 0;
-	search->busy = false;
-	search->error = 0;
-}
-
-static int search_grow(struct search *search, unsigned int capacity)
-{
-	kvfree(search->found);
-	search->found = kvcalloc(capacity, sizeof(*search->found), GFP_KERNEL);
-	search->capacity = search->found ? capacity : 0;
-	return search->found ? 0 : -ENOMEM;
-}
-
-/*
- * Look until there was room for every process, and every mapping could be seen;
- * what stays busy is left to be seen as unaccounted.
- */
-static int search_run(struct search *search)
-{
-	unsigned int busy = 0;
-	int ret = search_grow(search, FIRST_CAPACITY);
-
-	while (!ret) {
-		look_at_all(search);
-		if (search->error) {
-			ret = search->error;
-		} else if (search->nr > search->capacity) {
-			unsigned int wanted = search->nr + search->nr / 2;
-
-			search_reset(search);
-			ret = search_grow(search, wanted);
-		} else if (search->busy && busy++ < BUSY_RETRIES) {
-			search_reset(search);
-			usleep_range(BUSY_WAIT_US, 2 * BUSY_WAIT_US);
-		} else {
-			return 0;
-		}
-	}
-	search_reset(search);
-	kvfree(search->found);
-	return ret;
-}
-
-static int compare_holders(const void *a, const void *b)
-{
-	const struct holder *left = a, *right = b;
-
-	return pid_nr(left->pid) - pid_nr(right->pid);
-}
-
-static unsigned int open_handles(const struct holder_target *target)
-{
-	unsigned int i, handles = 0;
-
-	for (i = 0; i < target->nr_vdevs; i++)
-		handles += READ_ONCE(target->vdevs[i]->open_count);
-	return handles;
+	INIT_LIST_HEAD(list);
 }
 
 /**
  * holders_find() - find out who holds a target
  * @target: the target
+ * @scope: whose processes are looked at
  * @holders: where the answer goes, to be given to holders_release()
  *
- * Context: may sleep, but waits for nobody.
+ * Mappings that stay busy are left to be seen as unaccounted.
+ *
+ * Context: may sleep, but waits for nobody; no lock that a process could need is held.
  * Return: 0, or -ENOMEM.
  */
-int holders_find(const struct holder_target *target, struct holders *holders)
+int holders_find(const struct holder_target *target, enum holder_scope scope,
+		 struct holders *holders)
 {
-	struct search search = { .target = target };
-	unsigned int handles, i;
-	int ret;
+	struct search search = { .target = target, .scope = scope, .in_kvm = is_in_kvm(target) };
+	struct process_scan scan = {
+		.visitor = &search_visitor,
+		.data = &search,
+		.patience = PATIENCE,
+	};
+	struct holder *holder;
 
-	search.in_kvm = is_in_kvm(target);
+	INIT_LIST_HEAD(&search.found);
 	xa_init(&search.files);
-	ret = search_run(&search);
-	if (ret)
-		return ret;
-
-	sort(search.found, search.nr, sizeof(*search.found), compare_holders, NULL);
-	handles = open_handles(target);
-	holders->list = search.found;
-	holders->nr = search.nr;
-	holders->unaccounted = handles > search.nr_files ? handles - search.nr_files : 0;
-	/* If every handle is some process's, KVM has none of its own. */
-	for (i = 0; i < holders->nr && !holders->unaccounted; i++)
-		holders->list[i].kvm_has_device = false;
+	vfioext_scan_all(&scan);
 	xa_destroy(&search.files);
+	if (search.error) {
+		free_holders(&search.found);
+		return search.error;
+	}
+	INIT_LIST_HEAD(&holders->list);
+	list_splice(&search.found, &holders->list);
+	holders->unaccounted = target->handles > search.nr_files ?
+			       target->handles - search.nr_files : 0;
+	/* If every handle is some process's, KVM has none of its own. */
+	if (!holders->unaccounted)
+		list_for_each_entry(holder, &holders->list, node)
+			holder->kvm_has_device = false;
 	return 0;
 }
 
 void holders_release(struct holders *holders)
 {
-	unsigned int i;
+	free_holders(&holders->list);
+}
 
-	for (i = 0; i < holders->nr; i++)
-		put_pid(holders->list[i].pid);
-	kvfree(holders->list);
-	holders->list = NULL;
-	holders->nr = 0;
+/* What a process has by now, as if nothing else had been looked at. */
+static void look_at_one(struct search *search, struct task_struct *process)
+{
+	struct process_scan scan = {
+		.visitor = &search_visitor,
+		.data = search,
+		.patience = PATIENCE,
+	};
+
+	INIT_LIST_HEAD(&search->found);
+	xa_init(&search->files);
+	vfioext_scan_process(&scan, process);
+	xa_destroy(&search->files);
+	free_holders(&search->found);
+}
+
+/**
+ * holders_look_again() - leave out who has let go since the holders were found
+ * @target: the target
+ * @holders: its holders; those that have no device of it any longer are taken out
+ *
+ * On a host of many processes a good while lies between the look at a process and
+ * what is done about it.
+ *
+ * Context: as holders_find().
+ */
+void holders_look_again(const struct holder_target *target, struct holders *holders)
+{
+	struct holder *holder, *next;
+
+	list_for_each_entry_safe(holder, next, &holders->list, node) {
+		struct search search = { .target = target, .in_kvm = is_in_kvm(target) };
+		struct task_struct *process = get_pid_task(holder->pid, PIDTYPE_TGID);
+
+		if (process) {
+			look_at_one(&search, process);
+			put_task_struct(process);
+		}
+		if (!holders->unaccounted)
+			search.now.kvm_has_device = false;
+		if (search.error || holder_has_device(&search.now))
+			continue;
+		list_del(&holder->node);
+		put_pid(holder->pid);
+		kfree(holder);
+	}
+}
+
+static bool is_to_be_signaled(const struct holder *holder)
+{
+	return holder_has_device(holder) && !holder->spared;
+}
+
+/**
+ * holders_count() - how many processes holders_signal() sends a signal
+ * @holders: who
+ */
+unsigned int holders_count(const struct holders *holders)
+{
+	const struct holder *holder;
+	unsigned int nr = 0;
+
+	list_for_each_entry(holder, &holders->list, node)
+		nr += is_to_be_signaled(holder);
+	return nr;
 }
 
 /**
  * holders_signal() - send SIGBUS to the processes that hold a device
  * @holders: who
  *
- * Who has the group open alone keeps no device, and is left alone, as are pid 1
- * and the kernel.
- *
- * Return: how many processes there are to be sent one.
+ * Its si_code is SI_KERNEL, which no fault of a process has. Who has the group open
+ * alone keeps no device, and is left alone, as are pid 1 and the kernel.
  */
-unsigned int holders_signal(const struct holders *holders)
+void holders_signal(const struct holders *holders)
 {
-	unsigned int i, nr = 0;
+	const struct holder *holder;
 
-	for (i = 0; i < holders->nr; i++) {
-		const struct holder *holder = &holders->list[i];
-
-		if (holder->spared || !holder_has_device(holder))
-			continue;
-		kill_pid(holder->pid, SIGBUS, 1);
-		nr++;
-	}
-	return nr;
+	list_for_each_entry(holder, &holders->list, node)
+		if (is_to_be_signaled(holder))
+			kill_pid(holder->pid, SIGBUS, 1);
 }
 
 /**
  * holder_is_current() - does the calling process hold a device of the target?
  * @target: the target
+ *
+ * Context: as holders_find().
  */
 bool holder_is_current(const struct holder_target *target)
 {
 	struct search search = { .target = target, .in_kvm = is_in_kvm(target) };
 
-	xa_init(&search.files);
-	rcu_read_lock();
-	look_at_process(&search, current->group_leader);
-	rcu_read_unlock();
-	xa_destroy(&search.files);
+	look_at_one(&search, current->group_leader);
 	return holder_has_device(&search.now);
+}
+
+/* @files: device files, each referenced */
+struct walk {
+	struct xarray files;
+	struct file *no_room_for;
+};
+
+static bool walk_begin(void *data, struct task_struct *process)
+{
+	return true;
+}
+
+static int walk_file(void *data, struct file *file, bool mapped)
+{
+	unsigned long index = (unsigned long)file;
+	struct walk *walk = data;
+
+	if (!may_be_vfio_file(file) || !compat_is_device_file(file) ||
+	    xa_load(&walk->files, index))
+		return 0;
+	if (xa_err(xa_store(&walk->files, index, file, GFP_NOWAIT))) {
+		walk->no_room_for = file;
+		return -ENOMEM;
+	}
+	get_file(file);
+	return 0;
+}
+
+static bool walk_room(void *data)
+{
+	struct walk *walk = data;
+
+	return !xa_reserve(&walk->files, (unsigned long)walk->no_room_for, GFP_KERNEL);
+}
+
+static void walk_end(void *data, struct task_struct *process)
+{
 }
 
 /**
  * holders_walk_devices() - find every device that some process has open
  * @fn: called with each, once a file; the file, and so the device, stays meanwhile
  *
- * Context: may sleep, but waits for nobody.
+ * Context: as holders_find().
  */
 void holders_walk_devices(holder_device_fn fn)
 {
-	struct search search = {};
+	static const struct process_visitor visitor = {
+		.begin = walk_begin,
+		.file = walk_file,
+		.room = walk_room,
+		.end = walk_end,
+	};
+	struct walk walk = {};
+	struct process_scan scan = { .visitor = &visitor, .data = &walk, .patience = PATIENCE };
 	struct vfio_device *vdev;
-	unsigned int busy = 0;
 	unsigned long index;
 	struct file *file;
 
-	xa_init(&search.files);
-	do {
-		search.busy = false;
-		look_at_all(&search);
-		if (search.busy)
-			usleep_range(BUSY_WAIT_US, 2 * BUSY_WAIT_US);
-	} while (search.busy && busy++ < BUSY_RETRIES);
-
-	xa_for_each(&search.files, index, file) {
+	xa_init(&walk.files);
+	vfioext_scan_all(&scan);
+	xa_for_each(&walk.files, index, file) {
 		vdev = private_device_of_file(file);
 		if (vdev)
 			fn(vdev);
 		fput(file);
 	}
-	xa_destroy(&search.files);
+	xa_destroy(&walk.files);
 }
 
 /* The tracking_lock is held, here and below. */
 static int target_alloc(struct holder_target *target, struct tracked_group *tg, unsigned int nr)
 {
 	lockdep_assert_held(&tracking_lock);
+	memset(target, 0, sizeof(*target));
 	target->group = tg->group;
-	target->nr_vdevs = 0;
-	target->group_kvm = NULL;
-	target->vdevs = kcalloc(nr, sizeof(*target->vdevs), GFP_KERNEL);
-	return target->vdevs ? 0 : -ENOMEM;
+	target->devices = kcalloc(nr, sizeof(*target->devices), GFP_KERNEL);
+	return target->devices ? 0 : -ENOMEM;
 }
 
 static void target_add(struct holder_target *target, struct tracked_device *td)
 {
-	if (vfio_registration_get(td->vdev))
-		target->vdevs[target->nr_vdevs++] = td->vdev;
+	if (!td->vdev)
+		return;
+	target->devices[target->nr_devices++] = (struct target_device){
+		.vdev = td->vdev,
+		.kvm = READ_ONCE(td->vdev->kvm),
+	};
+	target->handles += tracked_device_handles(td);
 }
 
-/* A target without devices is one that has just gone; one with them has its group. */
+/* A group that has no device left is going. */
 static int target_finish(struct holder_target *target, struct tracked_group *tg)
 {
-	if (!target->nr_vdevs) {
+	struct vfio_device *vdev;
+
+	if (!target->nr_devices) {
 		holder_target_release(target);
 		return -ENODEV;
 	}
+	vdev = tracked_group_hold(tg);
+	if (!vdev)
+		return 0;
 	if (tracked_group_proved(tg))
 		target->group_kvm = private_group_kvm(tg->group);
+	vfio_registration_put(vdev);
 	return 0;
 }
 
@@ -500,11 +542,7 @@ int holder_target_group(struct holder_target *target, struct tracked_group *tg)
 
 void holder_target_release(struct holder_target *target)
 {
-	unsigned int i;
-
-	for (i = 0; i < target->nr_vdevs; i++)
-		vfio_registration_put(target->vdevs[i]);
-	kfree(target->vdevs);
-	target->vdevs = NULL;
-	target->nr_vdevs = 0;
+	kfree(target->devices);
+	target->devices = NULL;
+	target->nr_devices = 0;
 }

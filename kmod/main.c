@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * vfioext: take a VFIO device back. The parts come up in order and go down in
- * reverse, but for netlink: it is told of everything that comes and goes.
+ * reverse, but for netlink, which is told of everything that comes and goes; and removals and
+ * devices are forgotten while the buses are watched still.
  */
 #include <linux/module.h>
 
@@ -9,8 +10,19 @@
 #include "bus.h"
 #include "group.h"
 #include "netlink.h"
+#include "power.h"
 #include "private_layout.h"
 #include "removal.h"
+
+/* What was found is forgotten, and no more is taken note of. */
+static void forget_all(void)
+{
+	removal_stop();
+	untrack_all();
+	bus_exit();
+	tracking_exit();
+	removal_exit();
+}
 
 static int __init vfioext_init(void)
 {
@@ -29,12 +41,14 @@ static int __init vfioext_init(void)
 	ret = bus_init();
 	if (ret)
 		goto err_bus;
+	ret = power_init();
+	if (ret)
+		goto err_bus;
 	removal_find_under_way();
 	return 0;
 
 err_bus:
-	removal_exit();
-	untrack_all();
+	forget_all();
 	netlink_exit();
 	asker_exit();
 	return ret;
@@ -47,9 +61,8 @@ err_asker:
 
 static void __exit vfioext_exit(void)
 {
-	bus_exit();
-	removal_exit();
-	untrack_all();
+	power_exit();
+	forget_all();
 	netlink_exit();
 	asker_exit();
 }

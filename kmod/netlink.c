@@ -16,6 +16,7 @@
 #include "group.h"
 #include "holders.h"
 #include "netlink.h"
+#include "policy.h"
 #include "private_layout.h"
 #include "removal.h"
 
@@ -35,10 +36,25 @@ static struct genl_family vfioext_family __ro_after_init = {
 	.module = THIS_MODULE,
 	.small_ops = vfioext_nl_ops,
 	.n_small_ops = ARRAY_SIZE(vfioext_nl_ops),
+	.parallel_ops = true,
 	.resv_start_op = __VFIOEXT_CMD_MAX,
 	.mcgrps = vfioext_nl_mcgrps,
 	.n_mcgrps = ARRAY_SIZE(vfioext_nl_mcgrps),
 };
+
+/* In the initial user namespace: a container's root is not the host's. */
+static bool is_administrator(struct sk_buff *skb)
+{
+	return netlink_capable(skb, CAP_SYS_ADMIN);
+}
+
+static int refuse_others(struct sk_buff *skb, struct genl_info *info)
+{
+	if (is_administrator(skb))
+		return 0;
+	NL_SET_ERR_MSG(info->extack, "this takes CAP_SYS_ADMIN in the initial user namespace");
+	return -EPERM;
+}
 
 /* What identifies a device, in requests and in answers. */
 static int put_device_name(struct sk_buff *skb, const struct device *dev)
@@ -58,44 +74,54 @@ static int put_group_name(struct sk_buff *skb, const struct tracked_group *tg)
 }
 
 /*
+ * @tg: the group
+ * @claimed: something owns its DMA: user space, or a driver of the kernel
+ */
+struct group_answer {
+	struct tracked_group *tg;
+	bool claimed;
+};
+
+/*
  * A group in a container is viable, and user space owns its DMA; one that is not
  * must not be owned by a kernel driver. The group is held.
  */
-static int put_group_status(struct sk_buff *skb, struct tracked_group *tg)
+static int put_group_status(struct sk_buff *skb, const struct group_answer *answer)
 {
-	bool viable = !iommu_group_dma_owner_claimed(tg->iommu_group);
-	bool container_set;
+	struct tracked_group *tg = answer->tg;
+	bool container_set, viable;
 	int ret;
 
 	if (!tracked_group_proved(tg))
-		return viable ? nla_put_u8(skb, VFIOEXT_A_VIABLE, true) : 0;
+		return answer->claimed ? 0 : nla_put_u8(skb, VFIOEXT_A_VIABLE, true);
 
 	container_set = private_has_container(tg->group);
-	viable = viable || container_set || private_has_iommufd(tg->group);
+	viable = !answer->claimed || container_set || private_has_iommufd(tg->group);
 	ret = nla_put_u8(skb, VFIOEXT_A_VIABLE, viable);
 	return ret ?: nla_put_u8(skb, VFIOEXT_A_CONTAINER_SET, container_set);
 }
 
 /* Of a group that is going there is no status. */
-static int put_group_status_if_any(struct sk_buff *skb, struct tracked_group *tg)
+static int put_group_status_if_any(struct sk_buff *skb, const struct group_answer *answer)
 {
-	struct vfio_device *vdev = tracked_group_hold(tg);
+	struct vfio_device *vdev = tracked_group_hold(answer->tg);
 	int ret;
 
 	if (!vdev)
 		return 0;
-	ret = put_group_status(skb, tg);
+	ret = put_group_status(skb, answer);
 	vfio_registration_put(vdev);
 	return ret;
 }
 
 static int put_group(struct sk_buff *skb, const void *object)
 {
-	struct tracked_group *tg = (struct tracked_group *)object;
+	const struct group_answer *answer = object;
+	struct tracked_group *tg = answer->tg;
 	struct tracked_device *td;
 	int ret;
 
-	ret = put_group_name(skb, tg) ?: put_group_status_if_any(skb, tg) ?:
+	ret = put_group_name(skb, tg) ?: put_group_status_if_any(skb, answer) ?:
 	      nla_put_u32(skb, VFIOEXT_A_EXTERNAL_USERS, tracked_group_users(tg));
 	list_for_each_entry(td, &tg->devices, group_node)
 		ret = ret ?: nla_put_string(skb, VFIOEXT_A_DEVICES, dev_name(td->dev));
@@ -136,7 +162,7 @@ typedef int (*put_fn)(struct sk_buff *skb, const void *object);
 
 static int try_reply(struct genl_info *info, put_fn put, const void *object, size_t size)
 {
-	struct sk_buff *skb = genlmsg_new(size, GFP_KERNEL);
+	struct sk_buff *skb = genlmsg_new(size, GFP_NOIO);
 	int ret = -EMSGSIZE;
 	void *header;
 
@@ -184,6 +210,12 @@ static int dump_one(struct sk_buff *skb, struct netlink_callback *cb, u8 cmd, pu
 	return 0;
 }
 
+/* Nothing was put into a part of a dump: there is no more, or an object is too large for one. */
+static int dump_result(const struct sk_buff *skb, bool full)
+{
+	return skb->len || !full ? skb->len : -EMSGSIZE;
+}
+
 /*
  * Every object of a list, from where the last part of the dump ended. A reader
  * is told if the list has changed in between.
@@ -192,25 +224,71 @@ static int dump_list(struct sk_buff *skb, struct netlink_callback *cb, u8 cmd, p
 		     struct list_head *list, size_t node_offset)
 {
 	struct list_head *node;
+	bool full = false;
 	long index = 0;
 
 	mutex_lock(&tracking_lock);
 	cb->seq = tracking_generation + 1;
 	list_for_each(node, list) {
-		if (index >= cb->args[0] &&
-		    dump_one(skb, cb, cmd, put, (void *)node - node_offset))
+		if (index >= cb->args[0])
+			full = dump_one(skb, cb, cmd, put, (void *)node - node_offset);
+		if (full)
 			break;
 		index++;
 	}
 	mutex_unlock(&tracking_lock);
 	cb->args[0] = index;
-	return skb->len;
+	return dump_result(skb, full);
+}
+
+/*
+ * What the IOMMU core says of a group takes a lock of its own, which it holds while hardware
+ * answers; so it is asked with the tracking_lock dropped. The caller has a reference.
+ */
+static void ask_iommu(struct group_answer *answer)
+{
+	lockdep_assert_held(&tracking_lock);
+	mutex_unlock(&tracking_lock);
+	answer->claimed = iommu_group_dma_owner_claimed(answer->tg->iommu_group);
+	mutex_lock(&tracking_lock);
+}
+
+static struct tracked_group *group_at(long index)
+{
+	struct tracked_group *tg;
+
+	list_for_each_entry(tg, &tracked_groups, list)
+		if (!index--)
+			return tg;
+	return NULL;
+}
+
+/* Return: false if the group has no room in this part of the dump. */
+static bool dump_group(struct sk_buff *skb, struct netlink_callback *cb, struct tracked_group *tg)
+{
+	struct group_answer answer = { .tg = tg };
+	bool fits;
+
+	kref_get(&tg->ref);
+	ask_iommu(&answer);
+	fits = !dump_one(skb, cb, VFIOEXT_CMD_GROUP_GET, put_group, &answer);
+	tracked_group_put(tg);
+	return fits;
 }
 
 int vfioext_nl_group_get_dumpit(struct sk_buff *skb, struct netlink_callback *cb)
 {
-	return dump_list(skb, cb, VFIOEXT_CMD_GROUP_GET, put_group, &tracked_groups,
-			 offsetof(struct tracked_group, list));
+	struct tracked_group *tg;
+	bool full = false;
+
+	mutex_lock(&tracking_lock);
+	cb->seq = tracking_generation + 1;
+	while (!full && (tg = group_at(cb->args[0]))) {
+		full = !dump_group(skb, cb, tg);
+		cb->args[0] += !full;
+	}
+	mutex_unlock(&tracking_lock);
+	return dump_result(skb, full);
 }
 
 int vfioext_nl_device_get_dumpit(struct sk_buff *skb, struct netlink_callback *cb)
@@ -279,12 +357,18 @@ static struct removal *requested_removal(struct nlattr **attrs, struct netlink_e
 
 int vfioext_nl_group_get_doit(struct sk_buff *skb, struct genl_info *info)
 {
-	struct tracked_group *tg;
+	struct group_answer answer = {};
 	int ret;
 
 	mutex_lock(&tracking_lock);
-	tg = requested_group(info->attrs, info->extack);
-	ret = IS_ERR(tg) ? PTR_ERR(tg) : reply(info, put_group, tg);
+	answer.tg = requested_group(info->attrs, info->extack);
+	ret = PTR_ERR_OR_ZERO(answer.tg);
+	if (!ret) {
+		kref_get(&answer.tg->ref);
+		ask_iommu(&answer);
+		ret = reply(info, put_group, &answer);
+		tracked_group_put(answer.tg);
+	}
 	mutex_unlock(&tracking_lock);
 	return ret;
 }
@@ -338,27 +422,23 @@ static int put_unaccounted(struct sk_buff *skb, const void *object)
  * The holders are found anew for each part of a dump, which goes on behind the
  * last process told: args[0] is its number, args[1] says that all was told.
  */
-static void dump_holders(struct sk_buff *skb, struct netlink_callback *cb,
-			 const struct holders *holders)
+static int dump_holders(struct sk_buff *skb, struct netlink_callback *cb,
+			const struct holders *holders, bool all)
 {
-	bool all = netlink_capable(cb->skb, CAP_NET_ADMIN);
-	unsigned int i;
+	const struct holder *holder;
 
-	for (i = 0; i < holders->nr; i++) {
-		const struct holder *holder = &holders->list[i];
-
+	list_for_each_entry(holder, &holders->list, node) {
 		if (pid_nr(holder->pid) <= cb->args[0])
 			continue;
-		if (!all && !uid_eq(holder->uid, current_uid()))
-			continue;
 		if (dump_one(skb, cb, VFIOEXT_CMD_HOLDER_GET, put_holder, holder))
-			return;
+			return dump_result(skb, true);
 		cb->args[0] = pid_nr(holder->pid);
 	}
 	if (all && holders->unaccounted &&
 	    dump_one(skb, cb, VFIOEXT_CMD_HOLDER_GET, put_unaccounted, holders))
-		return;
+		return dump_result(skb, true);
 	cb->args[1] = true;
+	return skb->len;
 }
 
 static int requested_target(struct nlattr **attrs, struct netlink_ext_ack *extack,
@@ -377,6 +457,7 @@ static int requested_target(struct nlattr **attrs, struct netlink_ext_ack *extac
 
 int vfioext_nl_holder_get_dumpit(struct sk_buff *skb, struct netlink_callback *cb)
 {
+	bool all = is_administrator(cb->skb);
 	struct holder_target target;
 	struct holders holders;
 	int ret;
@@ -389,14 +470,14 @@ int vfioext_nl_holder_get_dumpit(struct sk_buff *skb, struct netlink_callback *c
 	mutex_unlock(&tracking_lock);
 	if (ret)
 		return ret;
-	ret = holders_find(&target, &holders);
+	ret = holders_find(&target, all ? HOLDERS_ALL : HOLDERS_OWN, &holders);
 	holder_target_release(&target);
 	if (ret)
 		return ret;
 
-	dump_holders(skb, cb, &holders);
+	ret = dump_holders(skb, cb, &holders, all);
 	holders_release(&holders);
-	return skb->len;
+	return ret;
 }
 
 struct policy_answer {
@@ -451,17 +532,38 @@ static bool take_u32(const struct genl_info *info, int type, u32 *value)
 	return attr;
 }
 
+/* A time, likewise. The kernel's own check of a range is another one in each version. */
+static int take_ms(const struct genl_info *info, int type, u32 *value, bool *has)
+{
+	const struct nlattr *attr = info->attrs[type];
+
+	if (attr && nla_get_u32(attr) > VFIOEXT_TIME_MAX) {
+		NL_SET_ERR_MSG_ATTR(info->extack, attr, "longer than a day");
+		return -ERANGE;
+	}
+	*has = take_u32(info, type, value);
+	return 0;
+}
+
+static int take_policy(const struct genl_info *info, struct removal_policy_change *change)
+{
+	change->has_action = take_u32(info, VFIOEXT_A_ACTION, &change->values.action);
+	return take_ms(info, VFIOEXT_A_TIMEOUT_MS, &change->values.timeout_ms,
+		       &change->has_timeout) ?:
+	       take_ms(info, VFIOEXT_A_GRACE_MS, &change->values.grace_ms, &change->has_grace) ?:
+	       take_ms(info, VFIOEXT_A_EXTEND_MAX_MS, &change->values.extend_max_ms,
+		       &change->has_extend_max);
+}
+
 int vfioext_nl_policy_set_doit(struct sk_buff *skb, struct genl_info *info)
 {
 	struct removal_policy_change change = {};
 	struct tracked_device *td;
 	int ret;
 
-	change.has_timeout = take_u32(info, VFIOEXT_A_TIMEOUT_MS, &change.values.timeout_ms);
-	change.has_grace = take_u32(info, VFIOEXT_A_GRACE_MS, &change.values.grace_ms);
-	change.has_extend_max = take_u32(info, VFIOEXT_A_EXTEND_MAX_MS,
-					 &change.values.extend_max_ms);
-	change.has_action = take_u32(info, VFIOEXT_A_ACTION, &change.values.action);
+	ret = refuse_others(skb, info) ?: take_policy(info, &change);
+	if (ret)
+		return ret;
 	if (!change.has_timeout && !change.has_grace && !change.has_extend_max &&
 	    !change.has_action) {
 		NL_SET_ERR_MSG(info->extack, "there is nothing to set");
@@ -487,13 +589,19 @@ static int put_started(struct sk_buff *skb, const void *object)
 
 static int start_removal(struct genl_info *info, struct tracked_device *td)
 {
-	struct removal_policy policy = removal_policy_of(td);
+	struct removal_request request = {
+		.policy = removal_policy_of(td),
+		.quiet = info->attrs[VFIOEXT_A_QUIET],
+	};
 	struct removal *removal;
+	bool has;
 	int ret;
 
-	take_u32(info, VFIOEXT_A_TIMEOUT_MS, &policy.timeout_ms);
-	take_u32(info, VFIOEXT_A_ACTION, &policy.action);
-	removal = removal_ask(td, &policy, info->extack);
+	ret = take_ms(info, VFIOEXT_A_TIMEOUT_MS, &request.policy.timeout_ms, &has);
+	if (ret)
+		return ret;
+	take_u32(info, VFIOEXT_A_ACTION, &request.policy.action);
+	removal = removal_ask(td, &request, info->extack);
 	if (IS_ERR(removal))
 		return PTR_ERR(removal);
 	if (!info->attrs[VFIOEXT_A_DETACHED])
@@ -509,6 +617,9 @@ int vfioext_nl_removal_start_doit(struct sk_buff *skb, struct genl_info *info)
 	struct tracked_device *td;
 	int ret;
 
+	ret = refuse_others(skb, info);
+	if (ret)
+		return ret;
 	mutex_lock(&tracking_lock);
 	td = requested_device(info->attrs, info->extack);
 	ret = IS_ERR(td) ? PTR_ERR(td) : start_removal(info, td);
@@ -521,6 +632,9 @@ int vfioext_nl_removal_cancel_doit(struct sk_buff *skb, struct genl_info *info)
 	struct removal *removal;
 	int ret;
 
+	ret = refuse_others(skb, info);
+	if (ret)
+		return ret;
 	mutex_lock(&tracking_lock);
 	removal = requested_removal(info->attrs, info->extack);
 	ret = IS_ERR(removal) ? PTR_ERR(removal) : removal_cancel(removal, info->extack);
@@ -565,7 +679,7 @@ static int may_extend(struct sk_buff *skb, struct genl_info *info)
 	bool holds;
 	int ret;
 
-	if (netlink_capable(skb, CAP_NET_ADMIN))
+	if (is_administrator(skb))
 		return 0;
 
 	removal = requested_removal(info->attrs, info->extack);
@@ -622,7 +736,7 @@ static void send_event(unsigned int group, u8 cmd, put_fn put, const void *objec
 
 	if (!is_heard(group))
 		return;
-	skb = genlmsg_new(GENLMSG_DEFAULT_SIZE, GFP_KERNEL);
+	skb = genlmsg_new(GENLMSG_DEFAULT_SIZE, GFP_NOIO);
 	if (!skb)
 		return;
 	header = genlmsg_put(skb, 0, 0, &vfioext_family, 0, cmd);

@@ -11,7 +11,7 @@
 #include <uapi/linux/vfioext.h>
 
 /* Global operation policy for vfioext */
-const struct nla_policy vfioext_main_nl_policy[VFIOEXT_A_DETACHED + 1] = {
+const struct nla_policy vfioext_main_nl_policy[VFIOEXT_A_QUIET + 1] = {
 	[VFIOEXT_A_GROUP_ID] = { .type = NLA_U32, },
 	[VFIOEXT_A_DEVICE_NAME] = { .type = NLA_NUL_STRING, .len = VFIOEXT_NAME_MAX, },
 	[VFIOEXT_A_BUS] = { .type = NLA_NUL_STRING, .len = VFIOEXT_NAME_MAX, },
@@ -22,6 +22,7 @@ const struct nla_policy vfioext_main_nl_policy[VFIOEXT_A_DETACHED + 1] = {
 	[VFIOEXT_A_ACTION] = NLA_POLICY_MAX(NLA_U32, 1),
 	[VFIOEXT_A_EXTEND_MS] = NLA_POLICY_MIN(NLA_U32, 1),
 	[VFIOEXT_A_DETACHED] = { .type = NLA_FLAG, },
+	[VFIOEXT_A_QUIET] = { .type = NLA_FLAG, },
 };
 
 /* Ops table for vfioext */
@@ -47,7 +48,6 @@ const struct genl_small_ops vfioext_nl_ops[9] = {
 	{
 		.cmd	= VFIOEXT_CMD_POLICY_SET,
 		.doit	= vfioext_nl_policy_set_doit,
-		.flags	= GENL_ADMIN_PERM,
 	},
 	{
 		.cmd	= VFIOEXT_CMD_REMOVAL_GET,
@@ -57,12 +57,10 @@ const struct genl_small_ops vfioext_nl_ops[9] = {
 	{
 		.cmd	= VFIOEXT_CMD_REMOVAL_START,
 		.doit	= vfioext_nl_removal_start_doit,
-		.flags	= GENL_ADMIN_PERM,
 	},
 	{
 		.cmd	= VFIOEXT_CMD_REMOVAL_CANCEL,
 		.doit	= vfioext_nl_removal_cancel_doit,
-		.flags	= GENL_ADMIN_PERM,
 	},
 	{
 		.cmd	= VFIOEXT_CMD_REMOVAL_EXTEND,

@@ -12,7 +12,7 @@
 #include <uapi/linux/vfioext.h>
 
 /* Global operation policy for vfioext */
-extern const struct nla_policy vfioext_main_nl_policy[VFIOEXT_A_DETACHED + 1];
+extern const struct nla_policy vfioext_main_nl_policy[VFIOEXT_A_QUIET + 1];
 
 /* Ops table for vfioext */
 extern const struct genl_small_ops vfioext_nl_ops[9];

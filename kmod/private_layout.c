@@ -60,10 +60,14 @@ static struct member members[NR_MEMBERS] __ro_after_init = {
 /* NULL while nothing speaks against the layout, else what does. */
 static const char *refusal = "not read yet";
 
+#ifdef VFIOEXT_SELFTESTS
 static int skew;
 module_param_named(private_layout_skew, skew, int, 0444);
 MODULE_PARM_DESC(private_layout_skew,
 		 "For tests: bytes to add to each private offset, so that none proves itself");
+#else
+static const int skew;
+#endif
 
 static int refusal_get(char *buffer, const struct kernel_param *kp)
 {

@@ -4,79 +4,29 @@
  *
  * A kernel removal begins with the notification that a driver is to be unbound
  * and ends with the one that it was; in between vfio waits for its references,
- * and this file watches. An asked removal unbinds nothing: it tells everybody,
+ * and the removal's clock watches. An asked removal unbinds nothing: it tells everybody,
  * watches the handles, and ends when there are none, or when time is up.
  */
 #include <linux/module.h>
 #include <linux/netlink.h>
+#include <linux/pid.h>
+#include <linux/sched/signal.h>
 #include <linux/slab.h>
 
 #include "external_user.h"
 #include "holders.h"
 #include "netlink.h"
+#include "policy.h"
 #include "removal.h"
 
-#define ASK_INTERVAL_MS 10
-#define REPORT_INTERVAL_MS 10000
-#define NR_SIGNALS 2
+#define MAX_EXTENSIONS 100
+#define FOLLOW_MS 10000
 
 LIST_HEAD(removals);
 
-static struct workqueue_struct *removal_wq;
+struct workqueue_struct *removal_wq;
 static u32 last_id;
 static bool stopping;
-
-static struct removal_policy host_policy = {
-	.timeout_ms = 30000,
-	.grace_ms = 5000,
-	.extend_max_ms = 60000,
-	.action = VFIOEXT_ACTION_NOTIFY,
-};
-
-static void policy_change(struct removal_policy *policy, const struct removal_policy_change *change)
-{
-	if (change->has_timeout)
-		policy->timeout_ms = change->values.timeout_ms;
-	if (change->has_grace)
-		policy->grace_ms = change->values.grace_ms;
-	if (change->has_extend_max)
-		policy->extend_max_ms = change->values.extend_max_ms;
-	if (change->has_action)
-		policy->action = change->values.action;
-}
-
-/**
- * removal_policy_of() - the policy in force
- * @td: a device, or NULL for the host
- */
-struct removal_policy removal_policy_of(const struct tracked_device *td)
-{
-	struct removal_policy policy = host_policy;
-
-	lockdep_assert_held(&tracking_lock);
-	if (td)
-		policy_change(&policy, &td->policy);
-	return policy;
-}
-
-/**
- * removal_policy_set() - change a policy
- * @td: a device, or NULL for the host
- * @change: what to change
- */
-void removal_policy_set(struct tracked_device *td, const struct removal_policy_change *change)
-{
-	lockdep_assert_held(&tracking_lock);
-	if (!td) {
-		policy_change(&host_policy, change);
-		return;
-	}
-	policy_change(&td->policy.values, change);
-	td->policy.has_timeout |= change->has_timeout;
-	td->policy.has_grace |= change->has_grace;
-	td->policy.has_extend_max |= change->has_extend_max;
-	td->policy.has_action |= change->has_action;
-}
 
 static u32 clamp_ms(s64 ms)
 {
@@ -111,12 +61,13 @@ static void removal_free(struct kref *ref)
 {
 	struct removal *removal = container_of(ref, struct removal, ref);
 
+	put_pid(removal->asking_process);
 	put_device(removal->dev);
 	tracked_group_put(removal->tg);
 	kfree(removal);
 }
 
-static void removal_put(struct removal *removal)
+void removal_put(struct removal *removal)
 {
 	kref_put(&removal->ref, removal_free);
 }
@@ -130,26 +81,55 @@ static void queue_notify(struct removal *removal)
 		removal_put(removal);
 }
 
-static void queue_tick(struct removal *removal, u32 delay_ms)
-{
-	kref_get(&removal->ref);
-	if (!queue_delayed_work(removal_wq, &removal->tick_work, msecs_to_jiffies(delay_ms)))
-		removal_put(removal);
-}
-
 static void removal_event(struct removal *removal, u8 cmd)
 {
 	netlink_removal_event(cmd, removal, &(struct removal_event_extra){});
 }
 
-/* It is over; nothing of the device is touched from here on. */
-static void removal_end(struct removal *removal, u8 cmd, enum vfioext_outcome outcome)
+/**
+ * removal_is_held() - does somebody have the device?
+ * @removal: a removal that has not ended
+ */
+bool removal_is_held(const struct removal *removal)
+{
+	struct tracked_device *td = removal->td;
+
+	lockdep_assert_held(&tracking_lock);
+	return tracked_device_references(td) > td->requesting ||
+	       tracked_device_handles(td) || tracked_group_users(td->tg);
+}
+
+/*
+ * The kernel removal that follows goes by what was asked for, if it is the same process that
+ * goes on: it took the device from its holders, and somebody may have come in between.
+ */
+static void remember_asked(struct removal *removal)
+{
+	struct tracked_device *td = removal->td;
+
+	swap(td->last_asker, removal->asking_process);
+	td->last_policy = removal->policy;
+	td->last_deadline = removal->deadline;
+	td->last_until = ktime_add_ms(ktime_get(), FOLLOW_MS);
+}
+
+/**
+ * removal_end() - a removal is over
+ * @removal: the removal; nothing of the device is touched from here on
+ * @cmd: how that is told
+ * @outcome: how it ended
+ */
+void removal_end(struct removal *removal, u8 cmd, enum vfioext_outcome outcome)
 {
 	lockdep_assert_held(&tracking_lock);
 
 	removal->state = VFIOEXT_STATE_ENDED;
 	removal->outcome = outcome;
 	netlink_removal_event(cmd, removal, &(struct removal_event_extra){ .has_outcome = true });
+	if (cmd == VFIOEXT_CMD_REMOVAL_CANCELLED)
+		queue_notify(removal);
+	else if (cmd == VFIOEXT_CMD_REMOVAL_RELEASED)
+		remember_asked(removal);
 
 	asker_forget(&removal->asker);
 	removal->td->removal = NULL;
@@ -157,235 +137,107 @@ static void removal_end(struct removal *removal, u8 cmd, enum vfioext_outcome ou
 	atomic_dec(&removal->tg->removals);
 	list_del(&removal->node);
 	tracking_generation++;
-	if (cancel_delayed_work(&removal->tick_work))
-		removal_put(removal);
+	removal_clock_stop(removal);
 	removal_put(removal);
 }
 
-static enum vfioext_outcome outcome_of(const struct removal *removal)
+enum vfioext_outcome removal_outcome(const struct removal *removal)
 {
 	if (removal->state == VFIOEXT_STATE_SIGNALED)
 		return VFIOEXT_OUTCOME_SIGNALED;
 	return removal->was_held ? VFIOEXT_OUTCOME_LET_GO : VFIOEXT_OUTCOME_UNHELD;
 }
 
+/* One at a time for a removal: who is told that it was called off was told to let go. */
 static void notify_work(struct work_struct *work)
 {
 	struct removal *removal = container_of(work, struct removal, notify_work);
-	enum vfioext_origin origin;
+	struct removal_notice notice = {
+		.tg = removal->tg,
+		.dev = removal->dev,
+		.id = removal->id,
+		.action = VFIOEXT_REMOVAL_LET_GO,
+	};
 	bool ended;
 
 	mutex_lock(&tracking_lock);
-	origin = removal->origin;
+	notice.origin = removal->origin;
+	notice.deadline = removal->deadline;
 	ended = removal->state == VFIOEXT_STATE_ENDED;
 	mutex_unlock(&tracking_lock);
 
-	if (!ended)
-		external_users_notify(removal->tg, removal->dev, removal->id, origin);
+	if (ended)
+		notice.action = VFIOEXT_REMOVAL_CANCELLED;
+	if (!ended || removal->told)
+		external_users_notify(&notice);
+	removal->told = !ended;
 	removal_put(removal);
 }
 
 /*
  * Have the driver ask its user, as vfio does when the driver is unbound: the
- * request eventfd fires, and the device goes on working.
+ * request eventfd fires. What the driver does may sleep, and holds up nothing here.
  */
-static void ask_driver(struct removal *removal)
+static void request_work(struct work_struct *work)
 {
-	struct vfio_device *vdev = removal->td->vdev;
-	unsigned int count = removal->requests++;
-
-	if (!vdev->ops->request || !vfio_registration_get(vdev))
-		return;
-	mutex_unlock(&tracking_lock);
-	vdev->ops->request(vdev, count);
-	vfio_registration_put(vdev);
-	mutex_lock(&tracking_lock);
-}
-
-/* "qemu (1234), dpdk (99)"; what does not fit is left out. */
-static void print_holders(char *buffer, size_t size, const struct holders *holders)
-{
-	size_t at = 0;
-	unsigned int i;
-
-	buffer[0] = '\0';
-	for (i = 0; i < holders->nr; i++)
-		if (holder_has_device(&holders->list[i]))
-			at += scnprintf(buffer + at, size - at, "%s%s (%d)", at ? ", " : "",
-					holders->list[i].comm, pid_nr(holders->list[i].pid));
-}
-
-/*
- * Find the holders of the removal's device. The lock is dropped meanwhile, and
- * the removal may have ended when it is taken again.
- */
-static int find_holders(struct removal *removal, struct holders *holders)
-{
-	struct holder_target target;
-	int ret;
-
-	ret = holder_target_device(&target, removal->td);
-	if (ret)
-		return ret;
-	mutex_unlock(&tracking_lock);
-	ret = holders_find(&target, holders);
-	holder_target_release(&target);
-	mutex_lock(&tracking_lock);
-	return ret;
-}
-
-static void report(struct removal *removal)
-{
-	struct tracked_group *tg = removal->tg;
-	struct holders holders;
-	char names[160];
-	char user[80] = "";
-
-	if (find_holders(removal, &holders))
-		return;
-	print_holders(names, sizeof(names), &holders);
-	if (removal->state != VFIOEXT_STATE_ENDED) {
-		if (tracked_group_users(tg))
-			scnprintf(user, sizeof(user), ", first taken by %ps",
-				  (void *)tg->first_user);
-		dev_warn(removal->dev,
-			 "removal %u waits for %u s: %u handles, %u external users%s; held by %s\n",
-			 removal->id, removal_elapsed_ms(removal) / 1000,
-			 tracked_device_handles(removal->td), tracked_group_users(tg), user,
-			 names[0] ? names : "no process");
-	}
-	holders_release(&holders);
-}
-
-/* SIGBUS to who holds the device; told before it hits. */
-static void signal_holders(struct removal *removal)
-{
-	struct holders holders;
-	unsigned int i, nr = 0;
-	bool ended;
-
-	if (find_holders(removal, &holders))
-		return;
-	for (i = 0; i < holders.nr; i++)
-		nr += holder_has_device(&holders.list[i]) && !holders.list[i].spared;
-
-	/* Nobody is killed for who is no longer there to take the device. */
-	ended = removal->state == VFIOEXT_STATE_ENDED || asker_gone(&removal->asker);
-	if (!ended && nr) {
-		removal->state = VFIOEXT_STATE_SIGNALED;
-		netlink_removal_event(VFIOEXT_CMD_REMOVAL_SIGNALED, removal,
-				      &(struct removal_event_extra){ .signaled = nr });
-		holders_signal(&holders);
-	}
-	holders_release(&holders);
-}
-
-/* The deadline has passed. Return: false if the removal has ended. */
-static bool overdue(struct removal *removal, ktime_t now)
-{
-	bool sigbus = removal->policy.action == VFIOEXT_ACTION_SIGBUS;
-	bool asked = removal->origin == VFIOEXT_ORIGIN_ASKED;
-
-	if (sigbus && ktime_before(now, removal->next_signal))
-		return true;
-	if (sigbus && removal->signals < NR_SIGNALS) {
-		removal->signals++;
-		removal->next_signal = ktime_add_ms(now, removal->policy.grace_ms);
-		signal_holders(removal);
-		return removal->state != VFIOEXT_STATE_ENDED;
-	}
-	if (asked) {
-		removal_end(removal, VFIOEXT_CMD_REMOVAL_CANCELLED, VFIOEXT_OUTCOME_TIMED_OUT);
-		return false;
-	}
-	if (removal->state == VFIOEXT_STATE_REQUESTED)
-		removal->state = VFIOEXT_STATE_OVERDUE;
-	return true;
-}
-
-/* Time until something is due. */
-static u32 next_delay_ms(const struct removal *removal, ktime_t now)
-{
-	ktime_t next = removal->next_report;
-	ktime_t due = KTIME_MAX;
-
-	if (removal->origin == VFIOEXT_ORIGIN_ASKED)
-		return ASK_INTERVAL_MS;
-	if (ktime_before(now, removal->deadline))
-		due = removal->deadline;
-	else if (removal->policy.action == VFIOEXT_ACTION_SIGBUS && removal->signals < NR_SIGNALS)
-		due = removal->next_signal;
-	if (ktime_before(due, next))
-		next = due;
-	return max_t(s64, 0, ktime_ms_delta(next, now)) + 1;
-}
-
-/* Once the driver is being unbound, the device's own reference is gone. */
-static bool is_waited_for(const struct removal *removal)
-{
-	if (removal->origin == VFIOEXT_ORIGIN_ASKED)
-		return tracked_device_held(removal->td);
-	return refcount_read(&removal->td->vdev->refcount);
-}
-
-/* Return: false if the removal has ended. The lock may have been dropped. */
-static bool tick(struct removal *removal)
-{
-	bool asked = removal->origin == VFIOEXT_ORIGIN_ASKED;
-	ktime_t now = ktime_get();
-
-	if (removal->state == VFIOEXT_STATE_ENDED)
-		return false;
-	if (asker_gone(&removal->asker)) {
-		removal_end(removal, VFIOEXT_CMD_REMOVAL_CANCELLED, VFIOEXT_OUTCOME_ABANDONED);
-		return false;
-	}
-	if (asked && !tracked_device_held(removal->td)) {
-		removal_end(removal, VFIOEXT_CMD_REMOVAL_RELEASED, outcome_of(removal));
-		return false;
-	}
-	if (tracked_device_held(removal->td))
-		removal->was_held = true;
-	if (asked && !removal->requests)
-		ask_driver(removal);
-	if (removal->state == VFIOEXT_STATE_ENDED)
-		return false;
-	if (!ktime_before(now, removal->deadline) && !overdue(removal, now))
-		return false;
-	if (!ktime_before(now, removal->next_report)) {
-		removal->next_report = ktime_add_ms(now, REPORT_INTERVAL_MS);
-		if (is_waited_for(removal))
-			report(removal);
-		if (asked && removal->state != VFIOEXT_STATE_ENDED)
-			ask_driver(removal);
-	}
-	return removal->state != VFIOEXT_STATE_ENDED;
-}
-
-static void tick_work(struct work_struct *work)
-{
-	struct removal *removal = container_of(to_delayed_work(work), struct removal, tick_work);
+	struct removal *removal = container_of(work, struct removal, request_work);
+	struct vfio_device *vdev = NULL;
+	struct tracked_device *td;
+	unsigned int count = 0;
 
 	mutex_lock(&tracking_lock);
-	if (tick(removal))
-		queue_tick(removal, next_delay_ms(removal, ktime_get()));
+	if (removal->state != VFIOEXT_STATE_ENDED && removal->origin == VFIOEXT_ORIGIN_ASKED &&
+	    vfio_registration_get(removal->td->vdev)) {
+		vdev = removal->td->vdev;
+		count = removal->requests++;
+		removal->td->requesting++;
+	}
 	mutex_unlock(&tracking_lock);
+	if (vdev) {
+		vdev->ops->request(vdev, count);
+		mutex_lock(&tracking_lock);
+		td = tracked_device_of(removal->dev);
+		if (td)
+			td->requesting--;
+		vfio_registration_put(vdev);
+		mutex_unlock(&tracking_lock);
+	}
 	removal_put(removal);
 }
 
-static struct removal *removal_begin(struct tracked_device *td, enum vfioext_origin origin,
-				     const struct removal_policy *policy)
+/**
+ * removal_request_later() - have the driver ask its user, if it is to
+ * @removal: a removal that has not ended
+ *
+ * When the kernel unbinds the driver, vfio sees to that.
+ */
+void removal_request_later(struct removal *removal)
 {
-	struct removal *removal = kzalloc(sizeof(*removal), GFP_KERNEL);
+	if (removal->origin != VFIOEXT_ORIGIN_ASKED || removal->quiet ||
+	    !removal->td->vdev->ops->request)
+		return;
+	kref_get(&removal->ref);
+	if (!queue_work(removal_wq, &removal->request_work))
+		removal_put(removal);
+}
 
+static void set_deadline(struct removal *removal, ktime_t deadline)
+{
+	removal->deadline = deadline;
+	if (!removal->signals)
+		removal->next_signal = deadline;
+}
+
+/* @removal: memory for it, all zeros */
+static void removal_begin(struct removal *removal, struct tracked_device *td,
+			  enum vfioext_origin origin, const struct removal_policy *policy)
+{
 	lockdep_assert_held(&tracking_lock);
-	if (!removal)
-		return NULL;
 
 	kref_init(&removal->ref);
 	asker_none(&removal->asker);
 	INIT_WORK(&removal->notify_work, notify_work);
-	INIT_DELAYED_WORK(&removal->tick_work, tick_work);
+	INIT_WORK(&removal->request_work, request_work);
 	removal->id = ++last_id ?: ++last_id;
 	removal->origin = origin;
 	removal->policy = *policy;
@@ -394,58 +246,87 @@ static struct removal *removal_begin(struct tracked_device *td, enum vfioext_ori
 	removal->td = td;
 	removal->dev = get_device(td->dev);
 	removal->begun = ktime_get();
-	removal->deadline = ktime_add_ms(removal->begun, policy->timeout_ms);
-	removal->next_signal = removal->deadline;
-	removal->next_report = ktime_add_ms(removal->begun, REPORT_INTERVAL_MS);
+	set_deadline(removal, ktime_add_ms(removal->begun, policy->timeout_ms));
+	removal_clock_init(removal);
 
 	atomic_inc(&td->tg->removals);
 	smp_mb__after_atomic(); /* no new user, then a look for users; pairs with add_user() */
-	removal->was_held = tracked_device_held(td);
+	removal->was_held = removal_is_held(removal);
 	td->removal = removal;
 	list_add_tail(&removal->node, &removals);
 	tracking_generation++;
-	removal_event(removal, VFIOEXT_CMD_REMOVAL_REQUESTED);
-	queue_notify(removal);
-	return removal;
 }
 
-/* What was asked for is done now, and can no longer be called off. */
-static void removal_overtake(struct removal *removal)
+/* Everybody is told, and it takes its course. */
+static void removal_announce(struct removal *removal)
 {
+	removal_event(removal, VFIOEXT_CMD_REMOVAL_REQUESTED);
+	queue_notify(removal);
+	removal_clock_set(removal);
+	if (removal->td->vdev)
+		removal_watch();
+}
+
+/*
+ * What was asked for is done now, and can no longer be called off. Whoever asked had no
+ * right to more patience than the host has.
+ */
+static void removal_overtake(struct removal *removal, const struct removal_policy *policy)
+{
+	ktime_t deadline = ktime_add_ms(ktime_get(), policy->timeout_ms);
+
 	removal->origin = VFIOEXT_ORIGIN_KERNEL;
+	removal->policy = removal_policy_stricter(&removal->policy, policy);
+	if (ktime_before(deadline, removal->deadline))
+		set_deadline(removal, deadline);
 	asker_forget(&removal->asker);
 	WRITE_ONCE(removal->asker.gone, false);
-	removal_event(removal, VFIOEXT_CMD_REMOVAL_REQUESTED);
-	queue_notify(removal);
 }
 
-/* The driver of a device is to be unbound, or it turns out that it is being. */
-static void kernel_removal(struct tracked_device *td)
+/* Does the process go on that had asked for the device, and got it? */
+static bool follows_asked(const struct tracked_device *td)
+{
+	return td->last_asker && td->last_asker == task_tgid(current) &&
+	       ktime_before(ktime_get(), td->last_until);
+}
+
+/*
+ * The driver of a device is to be unbound, or it turns out that it is being.
+ * @own: registration references that are vfio's own: 1 until vfio waits for the others
+ */
+static struct removal *kernel_removal(struct tracked_device *td, unsigned int own)
 {
 	struct removal_policy policy = removal_policy_of(td);
-	struct removal *removal;
+	struct removal *removal = td->removal;
 
-	if (td->removal) {
-		removal_overtake(td->removal);
-		return;
+	if (removal && removal->origin == VFIOEXT_ORIGIN_KERNEL)
+		return removal;
+	if (removal) {
+		removal_overtake(removal, &policy);
+	} else {
+		removal = td->spare;
+		td->spare = NULL;
+		if (follows_asked(td))
+			policy = td->last_policy;
+		removal_begin(removal, td, VFIOEXT_ORIGIN_KERNEL, &policy);
+		if (follows_asked(td))
+			set_deadline(removal, td->last_deadline);
 	}
-	removal = removal_begin(td, VFIOEXT_ORIGIN_KERNEL, &policy);
-	if (!removal)
-		dev_warn(td->dev, "vfioext: no memory to watch the removal\n");
-	else
-		queue_tick(removal, next_delay_ms(removal, removal->begun));
+	tracked_device_leaves(td, own);
+	removal_announce(removal);
+	return removal;
 }
 
 /**
  * removal_ask() - ask the holders of a device to let go
  * @td: the device
- * @policy: how to go about it
+ * @request: how to go about it
  * @extack: for what is wrong
  *
  * Return: the removal, good until tracking_lock is dropped; or ERR_PTR of
  * -EBUSY (one is under way), -ENOMEM, -ESHUTDOWN (the module is going).
  */
-struct removal *removal_ask(struct tracked_device *td, const struct removal_policy *policy,
+struct removal *removal_ask(struct tracked_device *td, const struct removal_request *request,
 			    struct netlink_ext_ack *extack)
 {
 	struct removal *removal;
@@ -457,10 +338,15 @@ struct removal *removal_ask(struct tracked_device *td, const struct removal_poli
 		NL_SET_ERR_MSG(extack, "a removal of this device is under way already");
 		return ERR_PTR(-EBUSY);
 	}
-	removal = removal_begin(td, VFIOEXT_ORIGIN_ASKED, policy);
+	removal = kzalloc(sizeof(*removal), GFP_NOIO);
 	if (!removal)
 		return ERR_PTR(-ENOMEM);
-	queue_tick(removal, 0);
+	removal_begin(removal, td, VFIOEXT_ORIGIN_ASKED, &request->policy);
+	removal->asking_process = get_pid(task_tgid(current));
+	removal->quiet = request->quiet;
+	removal_announce(removal);
+	if (removal->was_held)
+		removal_request_later(removal);
 	return removal;
 }
 
@@ -500,50 +386,23 @@ int removal_extend(struct removal *removal, u32 *extend_ms, struct netlink_ext_a
 		NL_SET_ERR_MSG(extack, "the deadline has passed");
 		return -ETIME;
 	}
-	left = removal->policy.extend_max_ms - removal->extended_ms;
+	left = removal->policy.extend_max_ms - min(removal->extended_ms, removal->policy.extend_max_ms);
+	if (removal->extensions == MAX_EXTENSIONS) {
+		NL_SET_ERR_MSG(extack, "the deadline was put off too often");
+		return -EDQUOT;
+	}
 	if (!left) {
 		NL_SET_ERR_MSG(extack, "the policy's extend-max-ms is used up");
 		return -EDQUOT;
 	}
 	*extend_ms = min(*extend_ms, left);
+	removal->extensions++;
 	removal->extended_ms += *extend_ms;
-	removal->deadline = ktime_add_ms(removal->deadline, *extend_ms);
-	removal->next_signal = removal->deadline;
+	set_deadline(removal, ktime_add_ms(removal->deadline, *extend_ms));
+	removal_clock_set(removal);
 	netlink_removal_event(VFIOEXT_CMD_REMOVAL_EXTENDED, removal,
 			      &(struct removal_event_extra){ .extend_ms = *extend_ms });
 	return 0;
-}
-
-/**
- * removal_driver_unbinds() - a driver is to be unbound
- * @dev: its device
- */
-void removal_driver_unbinds(struct device *dev)
-{
-	struct tracked_device *td;
-
-	mutex_lock(&tracking_lock);
-	td = tracked_device_of(dev);
-	if (td)
-		kernel_removal(td);
-	mutex_unlock(&tracking_lock);
-}
-
-/**
- * removal_driver_unbound() - a driver has been unbound
- * @dev: its device
- */
-void removal_driver_unbound(struct device *dev)
-{
-	struct tracked_device *td;
-
-	mutex_lock(&tracking_lock);
-	td = tracked_device_of(dev);
-	if (td && td->removal)
-		removal_end(td->removal, VFIOEXT_CMD_REMOVAL_DONE, outcome_of(td->removal));
-	if (td)
-		untrack_device(td);
-	mutex_unlock(&tracking_lock);
 }
 
 /*
@@ -561,21 +420,116 @@ static bool is_being_removed(struct vfio_device *vdev)
 	return removed;
 }
 
+/* Memory for what will come, when there may be none. */
+static struct tracked_device *with_spare(struct tracked_device *td)
+{
+	if (!td)
+		return NULL;
+	td->spare = kzalloc(sizeof(*td->spare), GFP_NOIO);
+	if (td->spare)
+		return td;
+	dev_warn(td->dev, "vfioext: no memory to watch the device\n");
+	untrack_device(td);
+	return NULL;
+}
+
 /**
- * removal_driver_found() - a device that has a driver was found
- * @dev: the device
+ * removal_device_found() - a VFIO device was found
+ * @dev: the device as the bus knows it
+ * @vdev: as vfio knows it; the caller has a reference on it
  *
- * If it is a VFIO device whose driver is being unbound already, because the
- * module was loaded in the middle, the removal is taken up from here.
+ * If its driver is being unbound already, because the module was loaded in the middle, the
+ * removal is taken up from here. A device is passed over while its VFIO device is not
+ * registered yet or no longer: a notification will come, or has come.
  */
-void removal_driver_found(struct device *dev)
+void removal_device_found(struct device *dev, struct vfio_device *vdev)
 {
 	struct tracked_device *td;
 
 	mutex_lock(&tracking_lock);
-	td = track_device(dev);
-	if (td && is_being_removed(td->vdev))
-		kernel_removal(td);
+	td = device_is_registered(&vdev->device) ? with_spare(track_device(dev, vdev)) : NULL;
+	if (td && is_being_removed(vdev))
+		kernel_removal(td, 0);
+	mutex_unlock(&tracking_lock);
+}
+
+/**
+ * removal_driver_unbinds() - a driver is to be unbound
+ * @dev: its device
+ * @vdev: its VFIO device, with a reference, or NULL
+ */
+void removal_driver_unbinds(struct device *dev, struct vfio_device *vdev)
+{
+	struct tracked_device *td;
+
+	mutex_lock(&tracking_lock);
+	td = tracked_device_of(dev);
+	if (!td && vdev)
+		td = with_spare(track_device(dev, vdev));
+	if (td)
+		kernel_removal(td, 1)->unregisters = false;
+	mutex_unlock(&tracking_lock);
+}
+
+/* The group leaves the table before its removals count no longer: whoever looks is told so. */
+static void device_done(struct tracked_device *td)
+{
+	struct tracked_group *tg = td->tg;
+
+	kref_get(&tg->ref);
+	atomic_inc(&tg->removals);
+	if (td->removal)
+		removal_end(td->removal, VFIOEXT_CMD_REMOVAL_DONE, removal_outcome(td->removal));
+	untrack_device(td);
+	atomic_dec(&tg->removals);
+	tracked_group_put(tg);
+}
+
+/**
+ * removal_driver_unbound() - a driver has been unbound
+ * @dev: its device
+ */
+void removal_driver_unbound(struct device *dev)
+{
+	struct tracked_device *td;
+
+	mutex_lock(&tracking_lock);
+	td = tracked_device_of(dev);
+	if (td)
+		device_done(td);
+	mutex_unlock(&tracking_lock);
+}
+
+/**
+ * removal_unregistered() - everybody has let go of a device that its driver took from vfio
+ * @removal: its removal; ends
+ */
+void removal_unregistered(struct removal *removal)
+{
+	device_done(removal->td);
+}
+
+/**
+ * removal_device_unregisters() - a VFIO device leaves its class
+ * @vdev: the device; its driver has a reference on it
+ *
+ * When its driver is being unbound that is known, but a driver may also do so and stay bound.
+ * From 6.6 on it comes before vfio waits for the holders, before 6.6 after.
+ */
+void removal_device_unregisters(struct vfio_device *vdev)
+{
+	struct removal *removal;
+	struct tracked_device *td;
+
+	mutex_lock(&tracking_lock);
+	td = tracked_device_of(vdev->dev);
+	if (td && td->vdev == vdev && !td->leaving) {
+		removal = kernel_removal(td, !!refcount_read(&vdev->refcount));
+		removal->unregisters = true;
+		removal_watch();
+	} else if (td) {
+		tracked_device_is_left(td);
+	}
 	mutex_unlock(&tracking_lock);
 }
 
@@ -588,9 +542,15 @@ static void holder_found(struct vfio_device *vdev)
 	struct tracked_device *td;
 
 	mutex_lock(&tracking_lock);
-	td = track_leaving_device(vdev);
-	if (td)
-		kernel_removal(td);
+	td = tracked_device_of(vdev->dev);
+	if (td && td->removal) {
+		if (tracked_device_returns(td, vdev))
+			removal_watch();
+	} else if (!td && !device_is_registered(&vdev->device)) {
+		td = with_spare(track_device(vdev->dev, vdev));
+		if (td)
+			kernel_removal(td, 0);
+	}
 	mutex_unlock(&tracking_lock);
 }
 
@@ -600,34 +560,48 @@ void removal_find_under_way(void)
 	holders_walk_devices(holder_found);
 }
 
+/**
+ * removal_find_device() - look for a device that was let go too early
+ * @removal: a removal; it may have ended when the function returns
+ *
+ * Nobody held the device when its driver was to be unbound, and yet that takes its time:
+ * somebody may have come just then. The lock is dropped meanwhile.
+ */
+void removal_find_device(struct removal *removal)
+{
+	if (removal->origin != VFIOEXT_ORIGIN_KERNEL || removal->td->vdev)
+		return;
+	mutex_unlock(&tracking_lock);
+	removal_find_under_way();
+	mutex_lock(&tracking_lock);
+}
+
 int removal_init(void)
 {
 	removal_wq = alloc_workqueue("vfioext", WQ_UNBOUND, 0);
 	return removal_wq ? 0 : -ENOMEM;
 }
 
-/* The first removal under way, ended but referenced; NULL if there is none. */
-static struct removal *forget_one(void)
+/**
+ * removal_stop() - end all removals; none begins from here on
+ *
+ * What the kernel removes is forgotten: vfio goes on as without us.
+ */
+void removal_stop(void)
 {
-	struct removal *removal;
+	struct removal *removal, *next;
 
 	mutex_lock(&tracking_lock);
 	stopping = true;
-	removal = list_first_entry_or_null(&removals, struct removal, node);
-	if (removal) {
-		kref_get(&removal->ref);
-		removal_end(removal, VFIOEXT_CMD_REMOVAL_CANCELLED, VFIOEXT_OUTCOME_UNLOADED);
-	}
+	list_for_each_entry_safe(removal, next, &removals, node)
+		removal_end(removal, removal->origin == VFIOEXT_ORIGIN_ASKED ?
+			    VFIOEXT_CMD_REMOVAL_CANCELLED : VFIOEXT_CMD_REMOVAL_UNWATCHED,
+			    VFIOEXT_OUTCOME_UNLOADED);
 	mutex_unlock(&tracking_lock);
-	return removal;
 }
 
-/* Forget what is under way: vfio goes on as without us. */
 void removal_exit(void)
 {
-	struct removal *removal;
-
-	while ((removal = forget_one()))
-		removal_put(removal);
+	removal_clocks_exit();
 	destroy_workqueue(removal_wq);
 }

@@ -151,7 +151,7 @@ static void deliver_loss(struct dispatch *dispatch, uint32_t lost)
 /* The events follow each other in the protocol and in the library alike. */
 static bool event_type(uint8_t command, enum vfioext_event_type *type, enum kind *kind)
 {
-	if (command >= VFIOEXT_CMD_REMOVAL_REQUESTED && command <= VFIOEXT_CMD_REMOVAL_DONE) {
+	if (command >= VFIOEXT_CMD_REMOVAL_REQUESTED && command <= VFIOEXT_CMD_REMOVAL_UNWATCHED) {
 		*type = VFIOEXT_EVENT_REMOVAL_REQUESTED + (command - VFIOEXT_CMD_REMOVAL_REQUESTED);
 		*kind = KIND_REMOVAL;
 		return true;

@@ -200,6 +200,8 @@ int vfioext_removal_start(struct vfioext *ctx, const char *device,
 	put_policy(&request, &policy);
 	if (how && how->has & VFIOEXT_POLICY_DETACHED)
 		request_put_flag(&request, VFIOEXT_A_DETACHED);
+	if (how && how->has & VFIOEXT_POLICY_QUIET)
+		request_put_flag(&request, VFIOEXT_A_QUIET);
 	return ret ? ret : request_run(ctx, &request, take_id, id);
 }
 

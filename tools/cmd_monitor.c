@@ -29,6 +29,7 @@ static const char *const type_names[] = {
 	[VFIOEXT_EVENT_REMOVAL_RELEASED] = "removal-released",
 	[VFIOEXT_EVENT_REMOVAL_CANCELLED] = "removal-cancelled",
 	[VFIOEXT_EVENT_REMOVAL_DONE] = "removal-done",
+	[VFIOEXT_EVENT_REMOVAL_UNWATCHED] = "removal-unwatched",
 	[VFIOEXT_EVENT_GROUP_ADDED] = "group-added",
 	[VFIOEXT_EVENT_GROUP_REMOVED] = "group-removed",
 	[VFIOEXT_EVENT_DEVICE_ADDED] = "device-added",
@@ -38,7 +39,7 @@ static const char *const type_names[] = {
 static bool is_removal(const struct vfioext_event *event)
 {
 	return event->type >= VFIOEXT_EVENT_CURRENT &&
-	       event->type <= VFIOEXT_EVENT_REMOVAL_DONE;
+	       event->type <= VFIOEXT_EVENT_REMOVAL_UNWATCHED;
 }
 
 static void time_of_day(char *buffer, size_t size)

@@ -214,6 +214,7 @@ static const char options_help[] =
 	" -t, --timeout SECONDS  how long to wait, instead of the policy's time\n"
 	" -a, --action ACTION    at the deadline: notify (give up) or sigbus (SIGBUS to holders)\n"
 	"     --detach           should the tool be killed, the removals go on without it\n"
+	"     --no-request       do not have the driver itself ask who has the device open\n"
 	" -f, --force            do not ask, unbind at once; this cannot be called off\n"
 	" -d, --driver DRIVER    bind to this driver afterwards\n"
 	" -r, --restore          give to the host's own driver afterwards\n"
@@ -228,6 +229,7 @@ static const struct option long_options[] = {
 	{ "timeout", required_argument, NULL, 't' },
 	{ "action", required_argument, NULL, 'a' },
 	{ "detach", no_argument, NULL, 'D' },
+	{ "no-request", no_argument, NULL, 'Q' },
 	{ "force", no_argument, NULL, 'f' },
 	{ "driver", required_argument, NULL, 'd' },
 	{ "restore", no_argument, NULL, 'r' },
@@ -254,6 +256,9 @@ static int take_option(struct take *take, int option, bool *dry_run)
 		return -1;
 	case 'D':
 		take->how.has |= VFIOEXT_POLICY_DETACHED;
+		return -1;
+	case 'Q':
+		take->how.has |= VFIOEXT_POLICY_QUIET;
 		return -1;
 	case 'f':
 		take->force = true;
@@ -294,7 +299,7 @@ int cmd_unbind(int argc, char **argv)
 	if (optind == argc)
 		return usage_error("a device is needed");
 	if (take.force && take.how.has)
-		return usage_error("--force does not wait: no --timeout, no --action, no --detach");
+		return usage_error("--force does not ask: no --timeout, no --action, no --detach, no --no-request");
 	if (take.driver && take.restore)
 		return usage_error("either --driver or --restore");
 

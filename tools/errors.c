@@ -36,7 +36,7 @@ int fail(struct vfioext *ctx, int ret, const char *format, ...)
 	va_end(args);
 	fprintf(stderr, ": %s\n", message[0] ? message : strerror(-ret));
 	if ((ret == -EPERM || ret == -EACCES) && !message[0])
-		fprintf(stderr, "vfioext: this takes CAP_NET_ADMIN, or root\n");
+		fprintf(stderr, "vfioext: this takes CAP_SYS_ADMIN, or root\n");
 	return EXIT_FAILED;
 }
 

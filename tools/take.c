@@ -62,7 +62,7 @@ static void on_event(const struct vfioext_event *event, void *data)
 	struct take *take = data;
 	struct taken *taken;
 
-	if (event->type == VFIOEXT_EVENT_LOST)
+	if (event->type == VFIOEXT_EVENT_LOST || event->type == VFIOEXT_EVENT_REMOVAL_UNWATCHED)
 		take->lost = true;
 	taken = find_taken(take, &event->removal);
 	if (!taken)

@@ -5,13 +5,14 @@
  * A consumer holds a group that user space has set up: the group stays in its
  * container, and with it the IOMMU's domain, until the consumer lets go. On POWER
  * the owner may still remove windows and replace what is mapped in them.
- * Names and meaning are those the API had in mainline until 6.0.
+ * Names and meaning are those the API had in mainline until 5.18.
  */
 #ifndef _LINUX_VFIOEXT_H
 #define _LINUX_VFIOEXT_H
 
 #include <linux/device.h>
 #include <linux/fs.h>
+#include <linux/ktime.h>
 #include <linux/notifier.h>
 #include <uapi/linux/vfioext.h>
 
@@ -91,19 +92,25 @@ bool vfio_external_group_match_file(struct vfio_group *group, struct file *filep
  * enum vfioext_removal_action - action of a removal notifier call
  * @VFIOEXT_REMOVAL_LET_GO: a device of the group is to be taken back; release
  *	what is held of it
+ * @VFIOEXT_REMOVAL_CANCELLED: the device stays: the removal was called off, or ran out
+ *	of time. Told only after VFIOEXT_REMOVAL_LET_GO of the same removal; the group may be
+ *	taken again.
  */
 enum vfioext_removal_action {
 	VFIOEXT_REMOVAL_LET_GO = 1,
+	VFIOEXT_REMOVAL_CANCELLED = 2,
 };
 
 /**
  * struct vfioext_removal_info - data of a removal notifier call
- * @id: number of the removal, as on netlink
+ * @id: number of the removal, as on netlink; 0 if the host goes down
  * @origin: who wants the device back; after VFIOEXT_ORIGIN_ASKED the device
  *	stays bound if somebody does not let go
  * @group: the group; equal to what vfio_group_get_external_user() returned
  * @iommu_id: number of its IOMMU group
  * @dev: the device; valid for the length of the call
+ * @deadline: when the processes that hold the device have to have let go, by
+ *	CLOCK_MONOTONIC. An in-kernel user is waited for however long it takes.
  */
 struct vfioext_removal_info {
 	u32 id;
@@ -111,15 +118,21 @@ struct vfioext_removal_info {
 	struct vfio_group *group;
 	int iommu_id;
 	struct device *dev;
+	ktime_t deadline;
 };
 
 /**
  * vfioext_register_removal_notifier() - be told to let go
- * @nb: its call gets VFIOEXT_REMOVAL_LET_GO and a struct vfioext_removal_info
+ * @nb: its call gets an action of enum vfioext_removal_action and a struct
+ *	vfioext_removal_info; what it returns is ignored
  *
  * The call comes from a work item and may sleep; it may put the group at once
- * or later. It must not register or unregister a removal notifier. Removals
+ * or later. Calls for several devices may run at the same time; those of one removal come one
+ * after the other. It must not register or unregister a removal notifier. Removals
  * that began before registration are not told.
+ *
+ * When the host is shut down or restarted, or another kernel is booted, the users of every
+ * group are told to let go in the process that does it, with id 0.
  *
  * Context: process context, may sleep.
  * Return: 0, or -EEXIST if @nb is registered already.

@@ -51,7 +51,7 @@ struct vfioext_holders {
  * @device: name of a device that is bound to a VFIO driver
  * @holders: where they go, to be given to vfioext_holders_release()
  *
- * Without CAP_NET_ADMIN only the caller's own processes are told, and of others how many
+ * Without CAP_SYS_ADMIN only the caller's own processes are told, and of others how many
  * handles they have open.
  *
  * Return: 0, -ENODEV if it is not bound to a VFIO driver, -EPROTONOSUPPORT if

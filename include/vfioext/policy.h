@@ -15,6 +15,8 @@ extern "C" {
 #define VFIOEXT_POLICY_ACTION 0x8u
 /* Of vfioext_removal_start() alone: the removal outlives the connection that asked for it. */
 #define VFIOEXT_POLICY_DETACHED 0x10u
+/* Of vfioext_removal_start() alone: the driver does not ask its user by the request interrupt. */
+#define VFIOEXT_POLICY_QUIET 0x20u
 
 /**
  * struct vfioext_policy - how removals go about it
@@ -50,7 +52,7 @@ int vfioext_policy_get(struct vfioext *ctx, const char *device, struct vfioext_p
  * @policy: what to change, as its @has says
  *
  * Return: as vfioext_policy_get(), -EINVAL if @has is 0 or unknown, or the action is none,
- * -EPERM without CAP_NET_ADMIN.
+ * -EPERM without CAP_SYS_ADMIN.
  */
 int vfioext_policy_set(struct vfioext *ctx, const char *device,
 		       const struct vfioext_policy *policy);

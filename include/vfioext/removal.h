@@ -80,7 +80,7 @@ void vfioext_removals_release(struct vfioext_removals *removals);
  * VFIOEXT_POLICY_DETACHED. A child that inherited the connection keeps the removal, too.
  *
  * Return: 0, -ENODEV if it is not bound to a VFIO driver, -EBUSY if a removal is
- * under way, -EPERM without CAP_NET_ADMIN, -EPROTONOSUPPORT if the module is not
+ * under way, -EPERM without CAP_SYS_ADMIN, -EPROTONOSUPPORT if the module is not
  * loaded, or the error of the netlink socket.
  */
 int vfioext_removal_start(struct vfioext *ctx, const char *device,
@@ -104,7 +104,7 @@ int vfioext_removal_cancel(struct vfioext *ctx, uint32_t id);
  *	much it was
  * @remaining_ms: where the time until the deadline goes, or NULL
  *
- * For a process that holds the device, or one with CAP_NET_ADMIN.
+ * For a process that holds the device, or one with CAP_SYS_ADMIN.
  *
  * Return: 0, -ENOENT if it is over, -EPERM, -ETIME if the deadline has passed,
  * -EDQUOT if the policy grants no more, else as vfioext_removal_start().

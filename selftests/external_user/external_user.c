@@ -407,6 +407,23 @@ TEST_F(external_user, lets_go_when_asked)
 	EXPECT_STREQ(EDU, status_of(self->consumer).device);
 }
 
+/* Who let go for nothing hears of it; the same who would not. */
+TEST_F(external_user, told_that_it_was_called_off)
+{
+	uint32_t id;
+
+	ASSERT_LE(0, attach(self->consumer, self->group));
+	ASSERT_EQ(0, vfioext_removal_start(self->ctx, EDU, NULL, &id));
+	usleep(100000 * slowness());
+	EXPECT_EQ(1, status_of(self->consumer).let_go);
+	EXPECT_EQ(0, status_of(self->consumer).called_off);
+	ASSERT_EQ(0, vfioext_removal_cancel(self->ctx, id));
+	usleep(100000 * slowness());
+	EXPECT_EQ(1, status_of(self->consumer).called_off);
+	EXPECT_EQ(id, status_of(self->consumer).last_id);
+	EXPECT_LE(0, attach(self->consumer, self->group));
+}
+
 /* The kernel's removal waits for a consumer for as long as it takes. */
 TEST_F(external_user, removal_waits)
 {

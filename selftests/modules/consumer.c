@@ -501,13 +501,13 @@ static int on_removal(struct notifier_block *nb, unsigned long action, void *dat
 	const struct vfioext_removal_info *info = data;
 	struct consumer *consumer;
 
-	if (action != VFIOEXT_REMOVAL_LET_GO)
-		return NOTIFY_DONE;
 	mutex_lock(&consumers_lock);
 	list_for_each_entry(consumer, &consumers, node) {
 		mutex_lock(&consumer->lock);
-		if (consumer->group == info->group)
+		if (action == VFIOEXT_REMOVAL_LET_GO && consumer->group == info->group)
 			consumer_told(consumer, info);
+		if (action == VFIOEXT_REMOVAL_CANCELLED && consumer->status.last_id == info->id)
+			consumer->status.called_off++;
 		mutex_unlock(&consumer->lock);
 	}
 	mutex_unlock(&consumers_lock);
@@ -515,6 +515,14 @@ static int on_removal(struct notifier_block *nb, unsigned long action, void *dat
 }
 
 static struct notifier_block removal_notifier = { .notifier_call = on_removal };
+
+/* One that fails is told first, and others are told all the same. */
+static int fail_removal(struct notifier_block *nb, unsigned long action, void *data)
+{
+	return notifier_from_errno(-EIO);
+}
+
+static struct notifier_block failing_notifier = { .notifier_call = fail_removal, .priority = 1 };
 
 static const struct file_operations consumer_fops = {
 	.owner = THIS_MODULE,
@@ -538,15 +546,25 @@ static int __init consumer_init(void)
 	ret = vfioext_register_removal_notifier(&removal_notifier);
 	if (ret)
 		return ret;
+	ret = vfioext_register_removal_notifier(&failing_notifier);
+	if (ret)
+		goto err_removal;
 	ret = misc_register(&consumer_device);
 	if (ret)
-		vfioext_unregister_removal_notifier(&removal_notifier);
+		goto err_failing;
+	return 0;
+
+err_failing:
+	vfioext_unregister_removal_notifier(&failing_notifier);
+err_removal:
+	vfioext_unregister_removal_notifier(&removal_notifier);
 	return ret;
 }
 
 static void __exit consumer_exit(void)
 {
 	misc_deregister(&consumer_device);
+	vfioext_unregister_removal_notifier(&failing_notifier);
 	vfioext_unregister_removal_notifier(&removal_notifier);
 }
 

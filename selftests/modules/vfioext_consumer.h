@@ -38,6 +38,7 @@ struct consumer_map {
  * @maps: mappings in place
  * @told: how often it was told to let go
  * @let_go: how often it did
+ * @called_off: how often it was told that the device stays, after that
  * @last_id: number of the removal it was told of last
  * @device: the device of that removal
  */
@@ -46,6 +47,7 @@ struct consumer_status {
 	__u32 maps;
 	__u32 told;
 	__u32 let_go;
+	__u32 called_off;
 	__u32 last_id;
 	char device[64];
 };

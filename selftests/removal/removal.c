@@ -179,6 +179,90 @@ TEST_F(removal, asked_overtaken_by_unbind)
 	EXPECT_EQ(id, self->event.removal.id);
 }
 
+/* Whoever asked had no right to more patience than the host has. */
+TEST_F(removal, overtaken_with_the_hosts_policy)
+{
+	uint32_t id;
+	pid_t child;
+
+	set_policy(self->ctx, 500, 500, 0, VFIOEXT_ACTION_SIGBUS);
+	self->holder = holder_start(EDU, HOLDER_STUBBORN);
+	ASSERT_EQ(0, start(self->ctx, 60000, VFIOEXT_ACTION_NOTIFY, &id));
+	child = unbind_start(EDU);
+	ASSERT_TRUE(wait_event(self->events, EDU, VFIOEXT_EVENT_REMOVAL_SIGNALED, 3000,
+			       &self->event));
+	EXPECT_EQ(id, self->event.removal.id);
+	EXPECT_EQ(SIGBUS, holder_wait(&self->holder, 2000));
+	EXPECT_TRUE(unbind_wait(child, 2000));
+}
+
+/* Ask for the device, and unbind it once a new holder has it. */
+static void ask_and_unbind(struct vfioext_events *events, int go_on)
+{
+	struct vfioext *ctx = test_context();
+	struct vfioext_event event;
+	uint32_t id;
+	char byte;
+
+	if (start(ctx, 2000, VFIOEXT_ACTION_SIGBUS, &id) ||
+	    !wait_event(events, EDU, VFIOEXT_EVENT_REMOVAL_RELEASED, 1000, &event) ||
+	    read(go_on, &byte, 1) != 1)
+		_exit(EXIT_FAILURE);
+	_exit(vfioext_unbind(ctx, EDU) ? EXIT_FAILURE : EXIT_SUCCESS);
+}
+
+/* Who opens the device in between has the time that is left, though the host's policy is none. */
+TEST_F(removal, asked_policy_holds_to_the_end)
+{
+	int go_on[2];
+	pid_t child;
+
+	ASSERT_EQ(0, pipe(go_on));
+	child = fork();
+	if (!child)
+		ask_and_unbind(self->events, go_on[0]);
+	usleep(300000 * slowness());
+	self->holder = holder_start(EDU, HOLDER_STUBBORN);
+	ASSERT_EQ(1, write(go_on[1], "", 1));
+	ASSERT_TRUE(wait_event(self->events, EDU, VFIOEXT_EVENT_REMOVAL_SIGNALED, 4000,
+			       &self->event));
+	EXPECT_EQ(VFIOEXT_ORIGIN_KERNEL, self->event.removal.origin);
+	EXPECT_GT(2000, self->event.removal.elapsed_ms);
+	EXPECT_EQ(SIGBUS, holder_wait(&self->holder, 2000));
+	EXPECT_TRUE(unbind_wait(child, 2000));
+	close(go_on[0]);
+	close(go_on[1]);
+}
+
+/* Another process's removal goes by the host's policy. */
+TEST_F(removal, asked_policy_is_the_askers)
+{
+	uint32_t id;
+	pid_t child;
+
+	ASSERT_EQ(0, start(self->ctx, 200, VFIOEXT_ACTION_SIGBUS, &id));
+	ASSERT_TRUE(wait_event(self->events, EDU, VFIOEXT_EVENT_REMOVAL_RELEASED, 1000,
+			       &self->event));
+	self->holder = holder_start(EDU, HOLDER_STUBBORN);
+	child = unbind_start(EDU);
+	EXPECT_FALSE(wait_event(self->events, EDU, VFIOEXT_EVENT_REMOVAL_SIGNALED, 1000,
+				&self->event));
+	holder_kill(&self->holder);
+	EXPECT_TRUE(unbind_wait(child, 2000));
+}
+
+/* Nobody's time is without end. */
+TEST_F(removal, times_have_a_limit)
+{
+	struct vfioext_policy policy = { .has = VFIOEXT_POLICY_GRACE };
+	uint32_t id;
+
+	EXPECT_EQ(-ERANGE, start(self->ctx, VFIOEXT_TIME_MAX + 1, VFIOEXT_ACTION_NOTIFY, &id));
+	policy.grace_ms = VFIOEXT_TIME_MAX + 1;
+	EXPECT_EQ(-ERANGE, vfioext_policy_set(self->ctx, NULL, &policy));
+	ASSERT_EQ(0, start(self->ctx, VFIOEXT_TIME_MAX, VFIOEXT_ACTION_NOTIFY, &id));
+}
+
 TEST_F(removal, kernel_unheld)
 {
 	ASSERT_EQ(0, vfioext_unbind(self->ctx, EDU));
@@ -295,6 +379,22 @@ TEST_F(removal, extend_refused)
 	EXPECT_EQ(0, vfioext_removal_extend(self->ctx, id, &extend_ms, NULL));
 	EXPECT_EQ(1000, extend_ms);
 	EXPECT_EQ(-EDQUOT, vfioext_removal_extend(self->ctx, id, &extend_ms, NULL));
+	EXPECT_EQ(0, vfioext_removal_cancel(self->ctx, id));
+}
+
+/* Each is an event for everybody who listens. */
+TEST_F(removal, extended_too_often)
+{
+	uint32_t id, extend_ms = 1;
+	int i, ret = 0;
+
+	set_policy(self->ctx, 5000, 500, 60000, VFIOEXT_ACTION_NOTIFY);
+	self->holder = holder_start(EDU, HOLDER_STUBBORN);
+	ASSERT_EQ(0, start(self->ctx, 5000, VFIOEXT_ACTION_NOTIFY, &id));
+	for (i = 0; !ret && i < 1000; i++)
+		ret = vfioext_removal_extend(self->ctx, id, &extend_ms, NULL);
+	EXPECT_EQ(-EDQUOT, ret);
+	EXPECT_EQ(101, i);
 	EXPECT_EQ(0, vfioext_removal_cancel(self->ctx, id));
 }
 
@@ -426,7 +526,7 @@ TEST_F(removal, module_gone_in_the_middle)
 	ASSERT_TRUE(wait_event(self->events, EDU, VFIOEXT_EVENT_REMOVAL_REQUESTED, 1000,
 			       &self->event));
 	run("rmmod vfioext_consumer 2>/dev/null; rmmod vfioext");
-	ASSERT_TRUE(wait_event(self->events, EDU, VFIOEXT_EVENT_REMOVAL_CANCELLED, 1000,
+	ASSERT_TRUE(wait_event(self->events, EDU, VFIOEXT_EVENT_REMOVAL_UNWATCHED, 1000,
 			       &self->event));
 	EXPECT_EQ(VFIOEXT_OUTCOME_UNLOADED, self->event.outcome);
 	holder_kill(&self->holder);
