@@ -190,7 +190,7 @@ int vfioext_removal_start(struct vfioext *ctx, const char *device,
 	struct request request;
 	int ret;
 
-	if (how && !policy_is_known(how, VFIOEXT_POLICY_DETACHED))
+	if (how && !policy_is_known(how, VFIOEXT_POLICY_DETACHED | VFIOEXT_POLICY_QUIET))
 		return context_fail(ctx, -EINVAL, "a policy has something unknown, %#x", how->has);
 	request_begin(&request, VFIOEXT_CMD_REMOVAL_START, 0);
 	ret = request_put_string(&request, VFIOEXT_A_DEVICE_NAME, device);
