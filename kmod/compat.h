@@ -95,7 +95,8 @@ static inline bool compat_has_device_file(void)
 
 /*
  * Is a file that of a VFIO device? From 6.6 on vfio tells what is a group's or a device's, and has
- * files in /dev/vfio/devices besides. Before, it is an anonymous inode, which the kernel alone names.
+ * files in /dev/vfio/devices besides. Before, it is an anonymous inode, which only the kernel
+ * gives a name.
  */
 static inline bool compat_is_device_file(struct file *file)
 {

@@ -386,7 +386,8 @@ int removal_extend(struct removal *removal, u32 *extend_ms, struct netlink_ext_a
 		NL_SET_ERR_MSG(extack, "the deadline has passed");
 		return -ETIME;
 	}
-	left = removal->policy.extend_max_ms - min(removal->extended_ms, removal->policy.extend_max_ms);
+	left = removal->policy.extend_max_ms -
+	       min(removal->extended_ms, removal->policy.extend_max_ms);
 	if (removal->extensions == MAX_EXTENSIONS) {
 		NL_SET_ERR_MSG(extack, "the deadline was put off too often");
 		return -EDQUOT;

@@ -163,7 +163,8 @@ int vfioext_dma_alloc(struct vfioext_container *container, uint64_t size, unsign
 	ret = allocate(container, flags & VFIOEXT_DMA_HUGE, &memory);
 	if (ret)
 		return ret;
-	ret = vfioext_dma_map(container, address_of(&memory), memory.size, flags, iova);
+	ret = vfioext_dma_map(container, address_of(&memory), memory.size,
+			      flags & ~VFIOEXT_DMA_HUGE, iova);
 	if (ret) {
 		forget(container, &memory);
 		release(&memory);

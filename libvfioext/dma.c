@@ -477,9 +477,9 @@ static int map_locked(struct vfioext_container *container, struct mapping *mappi
 }
 
 /* What is not known may come to mean something. */
-static int check_flags(struct vfioext_container *container, unsigned int flags, unsigned int more)
+static int check_flags(struct vfioext_container *container, unsigned int flags)
 {
-	flags &= ~(VFIOEXT_DMA_READ | VFIOEXT_DMA_WRITE | VFIOEXT_DMA_FIXED | more);
+	flags &= ~(VFIOEXT_DMA_READ | VFIOEXT_DMA_WRITE | VFIOEXT_DMA_FIXED);
 	return flags ? context_fail(container->ctx, -EINVAL, "there are no flags %#x here", flags) : 0;
 }
 
@@ -494,7 +494,7 @@ int vfioext_dma_map(struct vfioext_container *container, void *vaddr, uint64_t s
 	uint64_t page;
 	int ret;
 
-	ret = check_flags(container, flags, 0);
+	ret = check_flags(container, flags);
 	if (ret)
 		return ret;
 	if (!mapping.flags)

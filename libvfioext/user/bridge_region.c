@@ -142,7 +142,7 @@ static size_t cut_out_tables(const struct vfioext_device *device, unsigned int i
 		nr = cut_out(areas, nr, table & PCI_MSIX_TABLE_OFFSET,
 			     vectors * (uint64_t)PCI_MSIX_ENTRY_SIZE);
 	if ((pba & PCI_MSIX_PBA_BIR) == index)
-		nr = cut_out(areas, nr, pba & PCI_MSIX_PBA_OFFSET, (vectors + 63) / 64 * 8);
+		nr = cut_out(areas, nr, pba & PCI_MSIX_PBA_OFFSET, (uint64_t)(vectors + 63) / 64 * 8);
 	return nr;
 }
 

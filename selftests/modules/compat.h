@@ -115,20 +115,4 @@ static inline long compat_region_info(struct vfio_device *vdev, void __user *arg
 }
 #endif
 
-/* 6.11 made the remove function of a platform driver one that returns nothing. */
-#if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 11, 0)
-#define COMPAT_PLATFORM_REMOVE(name, fn)			\
-void name(struct platform_device *pdev)				\
-{								\
-	fn(pdev);						\
-}
-#else
-#define COMPAT_PLATFORM_REMOVE(name, fn)			\
-int name(struct platform_device *pdev)				\
-{								\
-	fn(pdev);						\
-	return 0;						\
-}
-#endif
-
 #endif

@@ -140,7 +140,9 @@ static int ask(struct vfioext *ctx, const char *device, unsigned int timeout_ms,
 }
 
 /* The driver is done with each at once, whoever had it. */
-static void unheld_and_held(struct __test_metadata *const _metadata, FIXTURE_DATA(drivers) *self,
+#define DATA FIXTURE_DATA(drivers)
+
+static void unheld_and_held(struct __test_metadata *const _metadata, DATA *self,
 			    const char *device)
 {
 	pid_t child;
