@@ -139,9 +139,9 @@ static int ask(struct vfioext *ctx, const char *device, unsigned int timeout_ms,
 	return vfioext_removal_start(ctx, device, &how, id);
 }
 
-/* The driver is done with each at once, whoever had it. */
 #define DATA FIXTURE_DATA(drivers)
 
+/* The driver is done with each at once, whoever had it. */
 static void unheld_and_held(struct __test_metadata *const _metadata, DATA *self,
 			    const char *device)
 {
