@@ -111,7 +111,7 @@ static inline bool compat_is_device_file(struct file *file)
 /* From 6.6 on vfio can be built without groups. */
 static inline struct vfio_group *compat_group_of(const struct vfio_device *vdev)
 {
-#if LINUX_VERSION_CODE < KERNEL_VERSION(6, 6, 0) || IS_ENABLED(CONFIG_VFIO_GROUP)
+#if LINUX_VERSION_CODE < KERNEL_VERSION(6, 6, 0) || defined(CONFIG_VFIO_GROUP)
 	return vdev->group;
 #else
 	return NULL;

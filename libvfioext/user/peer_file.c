@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 #include <fcntl.h>
 #include <linux/magic.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/vfs.h>
 #include <unistd.h>
 
@@ -31,14 +33,33 @@ bool peer_file_is_sealed(int fd)
 	       status.f_type != HUGETLBFS_MAGIC;
 }
 
+/* The kernel's struct statx and its flags, which not every libc has: musl 1.2.3 has not. */
+struct kernel_statx {
+	uint32_t mask;
+	uint32_t blksize;
+	uint64_t attributes;
+	uint32_t nlink;
+	uint32_t uid;
+	uint32_t gid;
+	uint16_t mode;
+	uint8_t rest[226];
+};
+
+_Static_assert(sizeof(struct kernel_statx) == 256, "the kernel writes so much");
+
+#define KERNEL_AT_EMPTY_PATH 0x1000
+#define KERNEL_AT_STATX_DONT_SYNC 0x4000
+#define KERNEL_STATX_TYPE 0x1u
+
 /* What the kernel knows by itself; its file system is not asked. */
 static mode_t type_of(int fd)
 {
-	struct statx status;
+	struct kernel_statx status;
 
-	if (statx(fd, "", AT_EMPTY_PATH | AT_STATX_DONT_SYNC, STATX_TYPE, &status))
+	if (syscall(SYS_statx, fd, "", KERNEL_AT_EMPTY_PATH | KERNEL_AT_STATX_DONT_SYNC,
+		    KERNEL_STATX_TYPE, &status))
 		return S_IFREG;
-	return status.stx_mode & S_IFMT;
+	return status.mode & S_IFMT;
 }
 
 /* A name without a slash before it is the kernel's. Without /proc, there are more like it. */
