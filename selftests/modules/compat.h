@@ -115,4 +115,13 @@ static inline long compat_region_info(struct vfio_device *vdev, void __user *arg
 }
 #endif
 
+/* From 6.11 on a platform driver's remove() returns nothing. */
+#if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 11, 0)
+typedef void compat_remove_result;
+#define COMPAT_REMOVED
+#else
+typedef int compat_remove_result;
+#define COMPAT_REMOVED 0
+#endif
+
 #endif

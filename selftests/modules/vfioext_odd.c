@@ -135,22 +135,21 @@ static struct attribute *odd_attrs[] = {
 };
 ATTRIBUTE_GROUPS(odd);
 
-/* What a remove() does, whose type is another one in each version of the kernel. */
-static void odd_remove(void *data)
-{
-	msleep(remove_ms);
-	odd_unregister(data);
-}
-
 static int odd_probe(struct platform_device *pdev)
 {
-	int ret = pdev->id == LATE ? 0 : odd_register(pdev);
+	return pdev->id == LATE ? 0 : odd_register(pdev);
+}
 
-	return ret ?: devm_add_action_or_reset(&pdev->dev, odd_remove, pdev);
+static compat_remove_result odd_remove(struct platform_device *pdev)
+{
+	msleep(remove_ms);
+	odd_unregister(pdev);
+	return COMPAT_REMOVED;
 }
 
 static struct platform_driver odd_driver = {
 	.probe = odd_probe,
+	.remove = odd_remove,
 	.driver = {
 		.name = "vfioext-odd",
 		.dev_groups = odd_groups,
