@@ -21,17 +21,22 @@ void proc_path(const struct vfioext *ctx, char path[PROC_SIZE])
 
 int processes_walk(const char *proc, process_fn fn, void *data)
 {
+	int directory = open(proc, O_RDONLY | O_DIRECTORY | O_CLOEXEC), process, ret = 0;
 	const struct dirent *entry;
-	int process, ret = 0;
 	DIR *dir;
 
-	dir = opendir(proc);
-	if (!dir)
+	if (directory < 0)
 		return -errno;
+	dir = fdopendir(directory);
+	if (!dir) {
+		ret = -errno;
+		close(directory);
+		return ret;
+	}
 	while (!ret && (entry = readdir(dir))) {
 		if (!isdigit((unsigned char)entry->d_name[0]))
 			continue;
-		process = openat(dirfd(dir), entry->d_name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+		process = openat(directory, entry->d_name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 		if (process < 0)
 			continue;
 		ret = fn(data, process, atoi(entry->d_name));

@@ -454,6 +454,8 @@ int channel_put_copies(struct channel *channel, const int *fds, size_t nr)
 	int copies[CHANNEL_FDS], ret;
 	size_t i;
 
+	if (!nr)
+		return 0;
 	for (i = 0; i < nr; i++) {
 		copies[i] = fcntl(fds[i], F_DUPFD_CLOEXEC, 0);
 		if (copies[i] < 0)
