@@ -27,12 +27,21 @@
 #define PATIENCE 50
 
 /*
+ * Files that were seen, each once though several processes may have it.
+ * @index: by their addresses
+ * @no_room_for: what @index had no room for
+ */
+struct seen_files {
+	struct xarray index;
+	struct file *no_room_for;
+};
+
+/*
  * @target: what is sought
  * @scope: whose processes are looked at
  * @found: the processes found
- * @files: every device file seen once, to tell which handles have an owner
+ * @files: every device file, to tell which handles have an owner
  * @nr_files: how many
- * @no_room_for: the file that @files had no room for
  * @now: the process being looked into
  * @in_kvm: the target was given to a virtual machine
  * @error: there was no memory for all of it
@@ -41,9 +50,8 @@ struct search {
 	const struct holder_target *target;
 	enum holder_scope scope;
 	struct list_head found;
-	struct xarray files;
+	struct seen_files files;
 	unsigned int nr_files;
-	struct file *no_room_for;
 	struct holder now;
 	bool in_kvm;
 	int error;
@@ -109,30 +117,31 @@ static void look_at_kvm(struct search *search, const struct file *file)
 }
 
 /*
- * Several processes may have one file. In atomic context: what memory there is not
- * at hand is waited for in make_room().
+ * In atomic context: what memory there is not at hand is waited for in make_room().
+ * Return: 1 if the file is new, 0, or -ENOMEM.
  */
-static int note_file(struct search *search, struct file *file)
+static int note_file(struct seen_files *files, struct file *file)
 {
 	unsigned long index = (unsigned long)file;
-	int ret;
 
-	if (xa_load(&search->files, index))
+	if (xa_load(&files->index, index))
 		return 0;
-	ret = xa_err(xa_store(&search->files, index, file, GFP_NOWAIT));
-	if (ret) {
-		search->no_room_for = file;
-		return -ENOMEM;
-	}
-	search->nr_files++;
-	return 0;
+	if (!xa_err(xa_store(&files->index, index, file, GFP_NOWAIT)))
+		return 1;
+	files->no_room_for = file;
+	return -ENOMEM;
 }
 
-static bool make_room(void *data)
+static int make_room(struct seen_files *files)
+{
+	return xa_reserve(&files->index, (unsigned long)files->no_room_for, GFP_KERNEL);
+}
+
+static bool make_search_room(void *data)
 {
 	struct search *search = data;
 
-	search->error = xa_reserve(&search->files, (unsigned long)search->no_room_for, GFP_KERNEL);
+	search->error = make_room(&search->files);
 	return !search->error;
 }
 
@@ -152,9 +161,10 @@ static int look_at_file(void *data, struct file *file, bool mapped)
 	}
 	if (!compat_is_device_file(file) || !is_in_target(search->target, file))
 		return 0;
-	ret = note_file(search, file);
-	if (ret)
+	ret = note_file(&search->files, file);
+	if (ret < 0)
 		return ret;
+	search->nr_files += ret;
 	if (mapped)
 		search->now.mappings++;
 	else
@@ -234,7 +244,7 @@ static void note_process(void *data, struct task_struct *process)
 static const struct process_visitor search_visitor = {
 	.begin = begin_process,
 	.file = look_at_file,
-	.room = make_room,
+	.room = make_search_room,
 	.end = note_process,
 };
 
@@ -272,9 +282,9 @@ int holders_find(const struct holder_target *target, enum holder_scope scope,
 	struct holder *holder;
 
 	INIT_LIST_HEAD(&search.found);
-	xa_init(&search.files);
+	xa_init(&search.files.index);
 	vfioext_scan_all(&scan);
-	xa_destroy(&search.files);
+	xa_destroy(&search.files.index);
 	if (search.error) {
 		free_holders(&search.found);
 		return search.error;
@@ -305,9 +315,9 @@ static void look_at_one(struct search *search, struct task_struct *process)
 	};
 
 	INIT_LIST_HEAD(&search->found);
-	xa_init(&search->files);
+	xa_init(&search->files.index);
 	vfioext_scan_process(&scan, process);
-	xa_destroy(&search->files);
+	xa_destroy(&search->files.index);
 	free_holders(&search->found);
 }
 
@@ -392,38 +402,28 @@ bool holder_is_current(const struct holder_target *target)
 	return holder_has_device(&search.now);
 }
 
-/* @files: device files, each referenced */
-struct walk {
-	struct xarray files;
-	struct file *no_room_for;
-};
-
 static bool walk_begin(void *data, struct task_struct *process)
 {
 	return true;
 }
 
+/* Each device file is referenced when it is noted. */
 static int walk_file(void *data, struct file *file, bool mapped)
 {
-	unsigned long index = (unsigned long)file;
-	struct walk *walk = data;
+	int ret;
 
-	if (!may_be_vfio_file(file) || !compat_is_device_file(file) ||
-	    xa_load(&walk->files, index))
+	if (!may_be_vfio_file(file) || !compat_is_device_file(file))
 		return 0;
-	if (xa_err(xa_store(&walk->files, index, file, GFP_NOWAIT))) {
-		walk->no_room_for = file;
-		return -ENOMEM;
-	}
+	ret = note_file(data, file);
+	if (ret <= 0)
+		return ret;
 	get_file(file);
 	return 0;
 }
 
 static bool walk_room(void *data)
 {
-	struct walk *walk = data;
-
-	return !xa_reserve(&walk->files, (unsigned long)walk->no_room_for, GFP_KERNEL);
+	return !make_room(data);
 }
 
 static void walk_end(void *data, struct task_struct *process)
@@ -444,21 +444,21 @@ void holders_walk_devices(holder_device_fn fn)
 		.room = walk_room,
 		.end = walk_end,
 	};
-	struct walk walk = {};
-	struct process_scan scan = { .visitor = &visitor, .data = &walk, .patience = PATIENCE };
+	struct seen_files files = {};
+	struct process_scan scan = { .visitor = &visitor, .data = &files, .patience = PATIENCE };
 	struct vfio_device *vdev;
 	unsigned long index;
 	struct file *file;
 
-	xa_init(&walk.files);
+	xa_init(&files.index);
 	vfioext_scan_all(&scan);
-	xa_for_each(&walk.files, index, file) {
+	xa_for_each(&files.index, index, file) {
 		vdev = private_device_of_file(file);
 		if (vdev)
 			fn(vdev);
 		fput(file);
 	}
-	xa_destroy(&walk.files);
+	xa_destroy(&files.index);
 }
 
 /* The tracking_lock is held, here and below. */
