@@ -4,8 +4,6 @@
  * container is. In ours neither sysfs nor rtnetlink has a word of them: each namespace is
  * entered and asked.
  */
-#include <ctype.h>
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/if_link.h>
@@ -17,6 +15,7 @@
 #include <unistd.h>
 
 #include "namespaces.h"
+#include "processes.h"
 #include "rtnetlink.h"
 #include "uses.h"
 #include "uses_net.h"
@@ -108,23 +107,16 @@ static void look_into(struct lower *lower, const char *path)
 	close(fd);
 }
 
-static void look_at_processes(struct lower *lower)
+static int look_at_process(void *data, int process, int pid)
 {
-	struct dirent *entry;
+	struct lower *lower = data;
 	char path[400];
-	DIR *dir;
 
-	dir = opendir(lower->survey->proc);
-	while (dir && !lower->survey->error && (entry = readdir(dir))) {
-		if (!isdigit((unsigned char)entry->d_name[0]) || strlen(entry->d_name) > 16)
-			continue;
-		snprintf(path, sizeof(path), "%s/%.16s/ns/net", lower->survey->proc,
-			 entry->d_name);
-		snprintf(lower->where, sizeof(lower->where), "of pid %.16s", entry->d_name);
-		look_into(lower, path);
-	}
-	if (dir)
-		closedir(dir);
+	(void)process;
+	snprintf(path, sizeof(path), "%s/%d/ns/net", lower->survey->proc, pid);
+	snprintf(lower->where, sizeof(lower->where), "of pid %d", pid);
+	look_into(lower, path);
+	return lower->survey->error;
 }
 
 /* Those that no process need be in, as they have a file. */
@@ -160,7 +152,8 @@ void uses_elsewhere(struct survey *survey, const char *name, uint32_t index)
 		return;
 	namespaces_add(&lower.met, survey, path);
 	look_at_files(&lower);
-	look_at_processes(&lower);
+	if (!survey->error)
+		processes_walk(survey->proc, look_at_process, &lower);
 	namespaces_release(&lower.met);
 	close(lower.ours);
 }
